@@ -1,0 +1,32 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+
+/** Deterministic bytes for keys, nonces and report ids: SHA-256 of seed, label and a counter. */
+export interface SeededRandom {
+  bytes(label: string, length: number): Uint8Array;
+}
+
+export function seededRandom(seed: string): SeededRandom {
+  let counter = 0;
+  return {
+    bytes(label, length) {
+      const out = new Uint8Array(length);
+      for (let offset = 0; offset < length; offset += 32) {
+        const block = sha256(utf8(`${seed}\0${label}\0${counter++}`));
+        out.set(block.subarray(0, Math.min(32, length - offset)), offset);
+      }
+      return out;
+    },
+  };
+}
+
+function utf8(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const ch of text) {
+    const c = ch.codePointAt(0) ?? 0;
+    if (c < 0x80) bytes.push(c);
+    else if (c < 0x800) bytes.push(0xc0 | (c >> 6), 0x80 | (c & 63));
+    else if (c < 0x1_0000) bytes.push(0xe0 | (c >> 12), 0x80 | ((c >> 6) & 63), 0x80 | (c & 63));
+    else bytes.push(0xf0 | (c >> 18), 0x80 | ((c >> 12) & 63), 0x80 | ((c >> 6) & 63), 0x80 | (c & 63));
+  }
+  return Uint8Array.from(bytes);
+}

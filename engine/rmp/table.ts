@@ -1,0 +1,111 @@
+import { PAGE_SIZE, PAGES_PER_2M, type Pfn, pfn, type Spa, spa } from '../address.js';
+import { decodeEntry, encodeEntry, HYPERVISOR_ENTRY, type RmpEntry } from './entry.js';
+
+/**
+ * The reverse map table: 16 bytes for each 4 KiB page of system memory, kept in 8 KiB chunks of one 2 MiB
+ * region each; a chunk that was never written is all zero, that is, hypervisor-owned.
+ */
+export interface Rmp {
+  /** First byte of the table and last byte (RMP_BASE and RMP_END); the first 16 KiB are bookkeeping. */
+  readonly base: Spa;
+  readonly end: Spa;
+  /** Number of page frames that the table covers. */
+  readonly coveredPages: number;
+  readonly chunks: Map<number, DataView>;
+  /** False until SNP_INIT has built the table. */
+  initialised: boolean;
+  /** Counts changes of entries. */
+  revision: number;
+  /** Revision of the last change, by page frame; for views. */
+  readonly changedAt: Map<Pfn, number>;
+}
+
+export const RMP_ENTRY_SIZE = 16;
+export const RMP_BOOKKEEPING_SIZE = 0x4000;
+
+/** Bytes of RMP needed to cover `pages` page frames. */
+export function rmpSize(pages: number): number {
+  return RMP_BOOKKEEPING_SIZE + pages * RMP_ENTRY_SIZE;
+}
+
+/** A table at `base` that covers the first `coveredPages` frames. */
+export function createRmp(base: Spa, coveredPages: number): Rmp {
+  return {
+    base,
+    end: spa(base + rmpSize(coveredPages) - 1),
+    coveredPages,
+    chunks: new Map(),
+    initialised: false,
+    revision: 0,
+    changedAt: new Map(),
+  };
+}
+
+export function isCovered(rmp: Rmp, frame: Pfn): boolean {
+  return frame >= 0 && frame < rmp.coveredPages;
+}
+
+export function headOf(frame: Pfn): Pfn {
+  return pfn(frame - (frame % PAGES_PER_2M));
+}
+
+/** The page's own entry; an uncovered page reads as hypervisor-owned for ever. */
+export function readEntry(rmp: Rmp, frame: Pfn): RmpEntry {
+  const chunk = rmp.chunks.get(Math.floor(frame / PAGES_PER_2M));
+  return chunk ? decodeEntry(chunk, (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE) : HYPERVISOR_ENTRY;
+}
+
+/** The 16 bytes as they lie in memory. */
+export function rawEntry(rmp: Rmp, frame: Pfn): Uint8Array {
+  const chunk = rmp.chunks.get(Math.floor(frame / PAGES_PER_2M));
+  const offset = (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE;
+  return chunk
+    ? new Uint8Array(chunk.buffer, chunk.byteOffset + offset, RMP_ENTRY_SIZE).slice()
+    : new Uint8Array(RMP_ENTRY_SIZE);
+}
+
+/** What changed, for the event stream. */
+export interface RmpChange {
+  readonly pfn: Pfn;
+  readonly before: RmpEntry;
+  readonly after: RmpEntry;
+}
+
+/**
+ * Writes an entry as hardware or firmware do, and keeps the sub-page count of the region's head entry.
+ * Checks are the callers'.
+ */
+export function writeEntry(rmp: Rmp, frame: Pfn, entry: RmpEntry): RmpChange {
+  const index = Math.floor(frame / PAGES_PER_2M);
+  let chunk = rmp.chunks.get(index);
+  if (!chunk) {
+    chunk = new DataView(new ArrayBuffer(PAGES_PER_2M * RMP_ENTRY_SIZE));
+    rmp.chunks.set(index, chunk);
+  }
+  const offset = (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE;
+  const before = decodeEntry(chunk, offset);
+  const head = frame % PAGES_PER_2M === 0;
+  const delta = (entry.assigned ? 1 : 0) - (before.assigned ? 1 : 0);
+  const count = head ? before.subPageCount : decodeEntry(chunk, 0).subPageCount;
+  // The count concerns 4 KiB sub-pages: a 2 MiB entry needs none.
+  const counted = before.pageSize2M || entry.pageSize2M ? count : count + delta;
+  const after: RmpEntry = { ...entry, subPageCount: head ? counted & 0x1ff : entry.subPageCount };
+  encodeEntry(after, chunk, offset);
+  if (!head && counted !== count) {
+    encodeEntry({ ...decodeEntry(chunk, 0), subPageCount: counted & 0x1ff }, chunk, 0);
+  }
+  rmp.changedAt.set(frame, ++rmp.revision);
+  return { pfn: frame, before, after };
+}
+
+/** True if any 4 KiB sub-page of the region of `frame` is assigned. */
+export function regionHasAssigned(rmp: Rmp, frame: Pfn): boolean {
+  const chunk = rmp.chunks.get(Math.floor(frame / PAGES_PER_2M));
+  if (!chunk) return false;
+  for (let i = 0; i < PAGES_PER_2M; i++) if ((chunk.getUint8(i * RMP_ENTRY_SIZE) & 1) !== 0) return true;
+  return false;
+}
+
+export function coveredBytes(rmp: Rmp): number {
+  return rmp.coveredPages * PAGE_SIZE;
+}

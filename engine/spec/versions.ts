@@ -1,0 +1,140 @@
+/**
+ * What differs between processor generations, SNP firmware ABIs and KVM releases: one table each, and no other
+ * place decides by version. Sources stand beside the values; (U) marks values that no source confirms.
+ */
+
+export const PROCESSORS = ['milan', 'genoa', 'turin'] as const;
+export type ProcessorName = (typeof PROCESSORS)[number];
+
+export const KVM_RELEASES = ['v15', 'v15+fixes', '6.11', '6.18'] as const;
+export type KvmRelease = (typeof KVM_RELEASES)[number];
+
+/** Oldest and newest SNP firmware ABI minor version that the tables know; major is 1. */
+export const FIRMWARE_ABI_MIN = 51;
+export const FIRMWARE_ABI_MAX = 59;
+
+export interface ProcessorProfile {
+  readonly name: ProcessorName;
+  /** CPUID Fn0000_0001 EAX of the physical part. */
+  readonly signature: number;
+  /** CPUID 8000_001F EBX[5:0]. */
+  readonly cBit: number;
+  /** CPUID 8000_001F EBX[11:6]: physical address bits lost when memory encryption is on. */
+  readonly reducedPhysBits: number;
+  readonly vmpls: number;
+  /** CPUID 8000_001F ECX: highest ASID (U). */
+  readonly maxAsid: number;
+  /** CPUID 8000_001F EDX: lowest ASID of a plain SEV guest, set by BIOS (U); SEV-ES and SNP use 1 … this-1. */
+  readonly minSevAsid: number;
+  /** SEV_FEATURES bit 5. */
+  readonly debugSwap: boolean;
+  readonly smt: boolean;
+}
+
+export const PROCESSOR_PROFILES: Readonly<Record<ProcessorName, ProcessorProfile>> = {
+  milan: {
+    name: 'milan',
+    signature: 0x00a0_0f11,
+    cBit: 51,
+    reducedPhysBits: 1,
+    vmpls: 4,
+    maxAsid: 509,
+    minSevAsid: 100,
+    debugSwap: false,
+    smt: true,
+  },
+  genoa: {
+    name: 'genoa',
+    signature: 0x00a1_0f11,
+    cBit: 51,
+    reducedPhysBits: 1,
+    vmpls: 4,
+    maxAsid: 1006,
+    minSevAsid: 100,
+    debugSwap: true,
+    smt: true,
+  },
+  turin: {
+    name: 'turin',
+    signature: 0x00b0_0f21,
+    cBit: 51,
+    reducedPhysBits: 1,
+    vmpls: 4,
+    maxAsid: 1006,
+    minSevAsid: 100,
+    debugSwap: true,
+    smt: true,
+  },
+};
+
+export interface FirmwareProfile {
+  readonly major: number;
+  readonly minor: number;
+  /** SNP_INIT_EX with a list of HV-Fixed ranges (Linux drivers/crypto/ccp/sev-dev.c: from 1.52). */
+  readonly initEx: boolean;
+  /** Policy bits beyond the base set that this ABI knows; an unknown bit is MBZ. Minor versions of introduction: (U). */
+  readonly knownPolicyBits: bigint;
+  /** SNP_LAUNCH_FINISH answers INVALID_PARAM to an ID block without author key (virtee/sev-guest #13; versions (U)). */
+  readonly idBlockNeedsAuthorKey: boolean;
+}
+
+const BASE_POLICY_BITS = 0x1f_ffffn; // ABI minor and major, SMT, bit 17, MIGRATE_MA, DEBUG, SINGLE_SOCKET
+
+export function firmwareProfile(minor: number): FirmwareProfile {
+  let known = BASE_POLICY_BITS;
+  if (minor >= 55) known |= 0xfn << 21n; // CXL_ALLOW, MEM_AES_256_XTS, RAPL_DIS, CIPHERTEXT_HIDING_DRAM (U: minor)
+  if (minor >= 58) known |= 1n << 25n; // PAGE_SWAP_DISABLE (U: minor)
+  return { major: 1, minor, initEx: minor >= 52, knownPolicyBits: known, idBlockNeedsAuthorKey: minor < 52 };
+}
+
+export interface KvmProfile {
+  readonly release: KvmRelease;
+  /** v15: SNP_GCTX_CREATE before the parameter checks, so that a refused LAUNCH_START cannot be retried. */
+  readonly contextBeforeChecks: boolean;
+  /** SNP_POLICY_MASK_VALID: any other policy bit is -EINVAL. */
+  readonly policyMask: bigint;
+  readonly policySmtRequired: boolean;
+  readonly policySingleSocketRefused: boolean;
+  /** A page that populate finds already there: v15 refuses any, 6.11 only a prepared one. */
+  readonly populateRefusesPresent: boolean;
+  /** errno of an assigned RMP entry in post_populate. */
+  readonly assignedErrno: 'EINVAL' | 'EEXIST';
+  /** v15 returned the number of bytes not copied instead of -EFAULT from post_populate. */
+  readonly copyFaultReturnsCount: boolean;
+  /** v15 checks the PRIVATE attribute per page inside post_populate, 6.11 before the RMP in populate. */
+  readonly attributeCheckInPopulate: boolean;
+  /** A failed post_populate punches the page out of gmem again. */
+  readonly populateFailurePunches: boolean;
+}
+
+const V15: KvmProfile = {
+  release: 'v15',
+  contextBeforeChecks: true,
+  policyMask: 0x1b_ffffn, // bits 17:0, 19, 20
+  policySmtRequired: true,
+  policySingleSocketRefused: true,
+  populateRefusesPresent: true,
+  assignedErrno: 'EINVAL',
+  copyFaultReturnsCount: true,
+  attributeCheckInPopulate: false,
+  populateFailurePunches: true,
+};
+
+const V6_11: KvmProfile = {
+  ...V15,
+  release: '6.11',
+  contextBeforeChecks: false,
+  populateRefusesPresent: false,
+  assignedErrno: 'EEXIST',
+  copyFaultReturnsCount: false,
+  attributeCheckInPopulate: true,
+  populateFailurePunches: false,
+};
+
+export const KVM_PROFILES: Readonly<Record<KvmRelease, KvmProfile>> = {
+  v15: V15,
+  'v15+fixes': { ...V15, release: 'v15+fixes' },
+  '6.11': V6_11,
+  // 6.18 also accepts the policy bits that the firmware's feature discovery reports; see kvm/policy-checks.
+  '6.18': { ...V6_11, release: '6.18', policySmtRequired: false, policySingleSocketRefused: false },
+};

@@ -1,0 +1,45 @@
+import type { Fault } from '../fault.js';
+import type { LaunchPlan } from '../launch/plan.js';
+import type { Machine } from '../machine.js';
+import type { EngineEvent, Op } from './event.js';
+
+export interface LaunchOutcome {
+  /** 48 bytes; only a complete launch has one. */
+  readonly digest?: Uint8Array;
+  readonly fault?: Fault;
+}
+
+/** A launch being executed. `position` counts the events consumed; the machine stands right after the last. */
+export interface LaunchRun {
+  readonly plan: LaunchPlan;
+  readonly machine: Machine;
+  readonly events: Op<LaunchOutcome>;
+  position: number;
+  outcome?: LaunchOutcome;
+}
+
+export function startRun(plan: LaunchPlan, machine: Machine, events: Op<LaunchOutcome>): LaunchRun {
+  return { plan, machine, events, position: 0 };
+}
+
+/** The next event, or undefined when the launch has ended; then `outcome` is set. */
+export function nextEvent(run: LaunchRun): EngineEvent | undefined {
+  if (run.outcome) return undefined;
+  const step = run.events.next();
+  if (step.done) {
+    run.outcome = step.value;
+    return undefined;
+  }
+  run.position++;
+  return step.value;
+}
+
+/** Runs to the end. */
+export function finishRun(run: LaunchRun): LaunchOutcome {
+  let outcome = run.outcome;
+  while (!outcome) {
+    nextEvent(run);
+    outcome = run.outcome;
+  }
+  return outcome;
+}
