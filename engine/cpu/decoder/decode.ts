@@ -215,7 +215,7 @@ function setImmediate(out: Instruction, operand: Operand, kind: OperandKind): vo
       value = next8();
       break;
     case 'Ic':
-      value = next8() & (out.operandSize === 8 ? 63 : 31);
+      value = next8() & (out.operands[0].size === 8 ? 63 : 31);
       break;
     case 'Ibs':
     case 'Jb':

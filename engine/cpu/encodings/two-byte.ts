@@ -51,7 +51,7 @@ function integerRows(): EncodingRow[] {
     row('NP 0F C3', 'MOVNTI', ['My', 'Gy'], { semantics: 'MOV' }),
     row('0F 1F', 'NOP', ['Ev']),
     ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e].map((opcode) => row(`0F ${hex2(opcode)}`, 'NOP', ['Ev'])),
-    row('0F 0D', 'PREFETCH', ['Ev'], { semantics: 'NOP' }),
+    row('0F 0D /mem', 'PREFETCH', ['Ev'], { semantics: 'NOP' }),
     row('0F B9', 'UD1', ['Gv', 'Ev'], rare),
     row('0F FF', 'UD0', [], rare),
     row('0F 0B', 'UD2', [], rare),

@@ -402,15 +402,25 @@ export class FunctionBuilder {
     this.code.unsigned(this.depth - label);
   }
 
-  /** One nested block for each case: jumps to the code of case `selector`, which must not fall through. */
-  switch(selector: Value, cases: readonly (() => void)[], otherwise: () => void): void {
-    const labels = [otherwise, ...cases].map(() => this.open(0x02)).reverse();
-    const byCase = labels.slice(0, -1);
+  /**
+   * One nested block for each case: selector n jumps to the code of case `table[n]`, or to `otherwise` where that
+   * is undefined. The code of a case must not fall through.
+   */
+  switch(
+    selector: Value,
+    table: readonly (number | undefined)[],
+    cases: readonly (() => void)[],
+    otherwise: () => void,
+  ): void {
+    const opened = [otherwise, ...cases].map(() => this.open(0x02));
+    const fallback = opened[0] ?? 0;
+    // The innermost block ends first: it leads to the first case.
+    const byCase = opened.slice(1).reverse();
     this.put(selector);
     this.code.u8(0x0e);
-    this.code.unsigned(byCase.length);
-    for (const label of byCase) this.code.unsigned(this.depth - label);
-    this.code.unsigned(this.depth - (labels[labels.length - 1] ?? 0));
+    this.code.unsigned(table.length);
+    for (const n of table) this.code.unsigned(this.depth - (n === undefined ? fallback : (byCase[n] ?? fallback)));
+    this.code.unsigned(this.depth - fallback);
     for (const body of [...cases, otherwise]) {
       this.close();
       body();

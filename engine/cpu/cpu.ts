@@ -1,0 +1,453 @@
+import { hex } from '../address.js';
+import { toHex } from '../bytes.js';
+import type { Fault } from '../fault.js';
+import type { Instruction } from './decoder/instruction.js';
+import { exception, type GuestException, isCpuStop, isGuestException, stopUnimplemented, VECTOR } from './exception.js';
+import { type Block, CodeCache, type CodeMode, wrap } from './interpreter/code-cache.js';
+import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
+import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
+import type { ImportedHelper } from './semantics/helpers.js';
+import {
+  ARENA,
+  CONTEXT,
+  CONTEXT_COUNT,
+  CONTEXT_SIZE,
+  CONTEXTS,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  LEFT,
+  MXCSR,
+  PAGE,
+  RIP,
+  SCRATCH,
+  SEGMENT_SIZE,
+  SEGMENT_TABLE,
+  TLB,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+} from './state/layout.js';
+import { Registers } from './state/registers.js';
+
+export type Access = 'read' | 'write' | 'execute';
+
+/** Answer of a translation: which page of linear memory, and whether writes need not ask again. */
+export interface Translation {
+  /** Number of the page in linear memory (offset / 4096). */
+  readonly page: number;
+  readonly writable: boolean;
+}
+
+/** What surrounds the core: address translation, exceptions, and the instructions that are written in TypeScript. */
+export interface CpuEnvironment {
+  readonly mode: CodeMode;
+  /** 0 supervisor, 1 user, 2 supervisor that may touch user pages (RFLAGS.AC): selects TLB and jump cache. */
+  readonly context: number;
+  /** Linear address to page; throws a GuestException. Called once for each page of an access. */
+  translate(linear: bigint, access: Access): Translation;
+  /** Executes an instruction; false if it has none. RIP is already that of the next instruction. */
+  execute(instruction: Instruction): boolean;
+  /** Delivers an exception to the guest; false ends the run. RIP is where the exception belongs. */
+  deliver(exception: GuestException): boolean;
+}
+
+export type RunResult =
+  | { readonly reason: 'limit' | 'breakpoint' | 'halt' }
+  | { readonly reason: 'exception'; readonly exception: GuestException }
+  | { readonly reason: 'fault'; readonly fault: Fault };
+
+export interface CpuOptions {
+  /** Bytes of guest pages behind the arena. */
+  readonly guestBytes: number;
+  /** Bytes for decoded blocks; default 8 MiB. */
+  readonly arenaBytes?: number;
+}
+
+/** Generated code has no on-stack replacement: it must return now and then to be replaced by optimised code. */
+const SLICE = 1 << 21;
+/** After this many instructions the forms that ran most move into the main function; then four times as many. */
+const FIRST_CONSOLIDATION = 300_000;
+const WASM_PAGE = 0x1_0000;
+
+/** One vCPU's core: decoded code, software TLB, run loop. The environment says what a fetch or an exception means. */
+export class Cpu {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly registers: Registers;
+  readonly code: CodeCache;
+  /** Offset of the first guest page in linear memory. */
+  readonly guestStart: number;
+  private readonly words: Int32Array;
+  private readonly handlers: Handlers;
+  private generated: GeneratedCode;
+  /** Instructions executed before this slice, and the length of this slice. */
+  private executedBefore = 0;
+  private slice = 0;
+  private nextConsolidation = FIRST_CONSOLIDATION;
+  private consolidatedForms = 0;
+  /** Record in execution when TypeScript was called; 0 when no instruction is half done. */
+  private current = 0;
+  /** What a write across pages in SCRATCH stands for. */
+  private crossing: { first: number; second: number } = { first: 0, second: 0 };
+
+  constructor(
+    options: CpuOptions,
+    private readonly environment: CpuEnvironment,
+  ) {
+    const arenaEnd = ARENA + (options.arenaBytes ?? 0x80_0000);
+    this.guestStart = arenaEnd;
+    this.memory = new WebAssembly.Memory({ initial: Math.ceil((arenaEnd + options.guestBytes) / WASM_PAGE) });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
+    this.view = new DataView(this.memory.buffer);
+    this.handlers = new Handlers(this.memory, this.imports());
+    this.generated = this.handlers.main;
+    this.registers = new Registers(this.memory.buffer, (type, a, b) => this.generated.statusFlags(type, a, b));
+    this.code = new CodeCache(
+      this.memory.buffer,
+      this.handlers,
+      ARENA,
+      arenaEnd,
+      () => this.flushJumpCaches(),
+      (page) => this.forbidWrites(page),
+    );
+    this.registers.flags = 2;
+    this.view.setUint32(MXCSR, 0x1f80, true);
+    this.flushTlb();
+    this.contextChanged();
+  }
+
+  /** Instructions executed so far, exact at every call out of generated code. */
+  get instructions(): number {
+    const left = this.view.getInt32(LEFT, true);
+    const pending = this.current === 0 ? 0 : this.view.getUint8(this.current + RECORD.left);
+    return this.executedBefore + this.slice - left - pending;
+  }
+
+  // --- running ---
+
+  /** Executes up to `limit` instructions; a fault or a stop may end it before. */
+  run(limit: number): RunResult {
+    const end = this.instructions + limit;
+    while (this.instructions < end) {
+      const stopped = this.runSlice(Math.min(SLICE, end - this.instructions));
+      if (stopped) return stopped;
+      if (this.instructions >= this.nextConsolidation) this.consolidate();
+    }
+    return { reason: 'limit' };
+  }
+
+  private runSlice(count: number): RunResult | undefined {
+    this.startSlice(count);
+    try {
+      this.generated.run(this.lookup(this.registers.rip));
+      // The next block is longer than what is left of the slice: a block of just that many instructions.
+      const left = this.view.getInt32(LEFT, true);
+      if (left > 0) this.generated.run(this.partialBlock(this.registers.rip, left));
+      return undefined;
+    } catch (thrown) {
+      return this.stopped(thrown);
+    } finally {
+      this.current = 0;
+      this.startSlice(0);
+    }
+  }
+
+  private startSlice(count: number): void {
+    this.executedBefore = this.instructions;
+    this.slice = count;
+    this.view.setInt32(LEFT, count, true);
+  }
+
+  private stopped(thrown: unknown): RunResult | undefined {
+    if (isCpuStop(thrown)) {
+      this.settle(thrown.reason === 'halt');
+      return thrown.fault ? { reason: 'fault', fault: thrown.fault } : { reason: 'halt' };
+    }
+    if (!isGuestException(thrown)) throw thrown;
+    this.settle(thrown.trap);
+    if (!this.environment.deliver(thrown)) return { reason: 'exception', exception: thrown };
+    // Delivery takes the time of one instruction, so that a loop of faults ends.
+    this.executedBefore++;
+    return undefined;
+  }
+
+  /** Makes count and RIP right after generated code was left in the middle of a block. */
+  private settle(done: boolean): void {
+    if (this.current === 0) return;
+    const left = this.view.getUint8(this.current + RECORD.left);
+    this.view.setInt32(LEFT, this.view.getInt32(LEFT, true) + left - (done ? 1 : 0), true);
+    if (!done) this.registers.rip = this.ripOf(this.current);
+    this.current = 0;
+  }
+
+  private ripOf(record: number): bigint {
+    const next = this.view.getBigUint64(record + RECORD.next, true);
+    return wrap(next - BigInt(this.view.getUint8(record + RECORD.length)), this.environment.mode.codeSize);
+  }
+
+  private consolidate(): void {
+    this.nextConsolidation = this.instructions * 4;
+    if (this.handlers.forms.length === this.consolidatedForms) return;
+    this.consolidatedForms = this.handlers.forms.length;
+    this.handlers.consolidate(this.code.heat());
+    this.generated = this.handlers.main;
+  }
+
+  // --- code ---
+
+  private codeLinear(rip: bigint): bigint {
+    const { codeSize } = this.environment.mode;
+    if (codeSize === 64) return rip;
+    const cs = this.registers.segment(1);
+    if (rip > BigInt(cs.limit)) throw exception(VECTOR.GP, { errorCode: 0 });
+    return BigInt.asUintN(32, cs.base + rip);
+  }
+
+  /** The block at RIP, decoded if need be. RIP is committed first: a fetch that faults belongs to it. */
+  private lookup(rip: bigint): number {
+    this.current = 0;
+    this.view.setBigUint64(RIP, BigInt.asUintN(64, rip), true);
+    const block = this.blockAt(BigInt.asUintN(64, rip));
+    if (block.secondPage < 0 || !this.code.breakpoints.has(block.rip)) this.remember(block);
+    return block.address;
+  }
+
+  private blockAt(rip: bigint): Block {
+    const linear = this.codeLinear(rip);
+    const { page } = this.environment.translate(linear, 'execute');
+    const known = this.code.find(page, rip, this.environment.mode);
+    const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
+    if (known && (known.secondPage < 0 || known.secondPage === second())) return known;
+    return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second);
+  }
+
+  private partialBlock(rip: bigint, count: number): number {
+    const linear = this.codeLinear(rip);
+    const { page } = this.environment.translate(linear, 'execute');
+    const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
+    return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second, count).address;
+  }
+
+  private jumpCacheEntry(context: number, rip: bigint): number {
+    const low = Number(rip & 0xff_ffffn);
+    return context + JUMP_CACHE + (((low ^ (low >> 12)) & (JUMP_CACHE_ENTRIES - 1)) << 4);
+  }
+
+  private remember(block: Block): void {
+    const entry = this.jumpCacheEntry(this.view.getInt32(CONTEXT, true), block.rip);
+    this.view.setBigUint64(entry, block.rip, true);
+    this.view.setInt32(entry + 8, block.address, true);
+  }
+
+  /** Follows a direct branch for the first time and links the records if both lie in one page. */
+  private chain(record: number, linkOffset: number): number {
+    const { generation } = this.code;
+    const from = this.ripOf(record);
+    const source = linkOffset === RECORD.targetLink ? RECORD.immediate : RECORD.next;
+    const rip = this.view.getBigUint64(record + source, true);
+    const address = this.lookup(rip);
+    const samePage = this.codeLinear(from) >> 12n === this.codeLinear(rip) >> 12n;
+    const target = this.blockAt(rip);
+    if (generation === this.code.generation) {
+      const linked = samePage && target.secondPage < 0;
+      this.view.setInt32(record + linkOffset, linked ? address : ASK_JUMP_CACHE, true);
+    }
+    return address;
+  }
+
+  /** An instruction in TypeScript, or a block that was dropped under its own feet. */
+  private rare(record: number): number {
+    const { view } = this;
+    const left = view.getUint8(record + RECORD.left);
+    if (view.getUint16(record + RECORD.handler, true) === Handler.resync) {
+      view.setInt32(LEFT, view.getInt32(LEFT, true) + left, true);
+      return this.lookup(this.ripOf(record));
+    }
+    this.current = record;
+    const kept = this.code.kept[view.getInt32(record + RECORD.instruction, true)];
+    if (!kept) throw new Error('record without instruction');
+    const { instruction, undecodable, bytes } = kept;
+    if (undecodable === 'invalid') throw exception(VECTOR.UD);
+    if (undecodable === 'tooLong') throw exception(VECTOR.GP, { errorCode: 0 });
+    this.registers.rip = view.getBigUint64(record + RECORD.next, true);
+    if (undecodable !== undefined || !this.environment.execute(instruction)) {
+      throw stopUnimplemented({
+        instruction: instruction.encoding && !undecodable ? instruction.encoding.text : 'an instruction without name',
+        bytes: toHex(bytes),
+        rip: hex(this.ripOf(record)),
+      });
+    }
+    view.setInt32(LEFT, view.getInt32(LEFT, true) + left - 1, true);
+    return this.lookup(this.registers.rip);
+  }
+
+  // --- memory ---
+
+  private imports(): Record<ImportedHelper, unknown> {
+    return {
+      readSlow: (linear: bigint, count: number, record: number) => this.readSlow(linear, count, record),
+      writeSlow: (linear: bigint, count: number, record: number) => this.writeSlow(linear, count, record),
+      flushScratch: (linear: bigint, count: number) => this.flushScratch(linear, count),
+      raise: (vector: number, record: number) => {
+        this.current = record;
+        throw exception(vector, vector === VECTOR.GP ? { errorCode: 0 } : {});
+      },
+      segmentFault: (segment: number, record: number) => {
+        this.current = record;
+        const isStack = segment === SEGMENT_TABLE + SEGMENT_SIZE * 2;
+        throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
+      },
+      lookup: (rip: bigint) => this.lookup(rip),
+      chain: (record: number, linkOffset: number) => this.chain(record, linkOffset),
+      rare: (record: number) => this.rare(record),
+    };
+  }
+
+  /** Linear memory offset of an access, through the TLB. Fills it; pages with decoded code are never writable in it. */
+  private translate(linear: bigint, access: 'read' | 'write'): number {
+    const { page, writable } = this.environment.translate(BigInt.asUintN(64, linear), access);
+    const entry = this.tlbEntry(linear);
+    const tag = BigInt.asIntN(64, linear & ~0xfffn);
+    const { view } = this;
+    view.setBigInt64(entry + TLB.read, tag, true);
+    view.setBigInt64(entry + TLB.write, writable && !this.code.hasCode(page) ? tag : -1n, true);
+    view.setInt32(entry + TLB.delta, page * PAGE - Number(BigInt.asIntN(32, tag)), true);
+    view.setInt32(entry + TLB.page, page, true);
+    return page * PAGE + Number(linear & 0xfffn);
+  }
+
+  /** Outside of the 48 bits that page tables translate: #SS for the stack segment, #GP for all others. */
+  private checkCanonical(linear: bigint, count: number, record: number): void {
+    if (this.environment.mode.codeSize !== 64) return;
+    for (const address of [linear, linear + BigInt(count - 1)]) {
+      const sign = BigInt.asIntN(64, address) >> 47n;
+      if (sign === 0n || sign === -1n) continue;
+      const isStack = this.view.getUint16(record + RECORD.segment, true) === SEGMENT_TABLE + SEGMENT_SIZE * 2;
+      throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
+    }
+  }
+
+  private tlbEntry(linear: bigint): number {
+    const index = Number((linear >> 12n) & BigInt(TLB_ENTRIES - 1));
+    return this.view.getInt32(CONTEXT, true) + index * TLB_ENTRY_SIZE;
+  }
+
+  private readSlow(linear: bigint, count: number, record: number): number {
+    this.current = record;
+    this.checkCanonical(linear, count, record);
+    const first = this.translate(linear, 'read');
+    const here = PAGE - (first & (PAGE - 1));
+    if (here < count) {
+      const second = this.translate(linear + BigInt(here), 'read');
+      this.bytes.copyWithin(SCRATCH, first, first + here);
+      this.bytes.copyWithin(SCRATCH + here, second, second + count - here);
+      this.current = 0;
+      return SCRATCH;
+    }
+    this.current = 0;
+    return first;
+  }
+
+  private writeSlow(linear: bigint, count: number, record: number): number {
+    this.current = record;
+    this.checkCanonical(linear, count, record);
+    const first = this.translate(linear, 'write');
+    const here = PAGE - (first & (PAGE - 1));
+    let result = first;
+    if (here < count) {
+      const second = this.translate(linear + BigInt(here), 'write');
+      this.bytes.copyWithin(SCRATCH, first, first + here);
+      this.bytes.copyWithin(SCRATCH + here, second, second + count - here);
+      this.crossing = { first, second };
+      this.written(second, count - here);
+      result = SCRATCH;
+    }
+    this.written(first, Math.min(here, count));
+    this.current = 0;
+    return result;
+  }
+
+  private flushScratch(linear: bigint, count: number): void {
+    const here = PAGE - Number(BigInt.asUintN(12, linear));
+    this.bytes.copyWithin(this.crossing.first, SCRATCH, SCRATCH + here);
+    this.bytes.copyWithin(this.crossing.second, SCRATCH + here, SCRATCH + count);
+  }
+
+  /** Drops what was decoded from bytes of guest memory that are about to be written. */
+  written(offset: number, count: number): void {
+    const page = offset >>> 12;
+    if (!this.code.hasCode(page)) return;
+    for (const block of this.code.written(page, offset & (PAGE - 1), count)) this.forget(block);
+  }
+
+  private forget(block: Block): void {
+    for (let n = 0; n < CONTEXT_COUNT; n++) {
+      const entry = this.jumpCacheEntry(CONTEXTS + n * CONTEXT_SIZE, block.rip);
+      if (this.view.getInt32(entry + 8, true) === block.address) this.clearJumpCacheEntry(entry);
+    }
+  }
+
+  /** For instructions in TypeScript: linear memory offset of an access within one page. */
+  dataOffset(linear: bigint, access: 'read' | 'write', count: number): number {
+    const entry = this.tlbEntry(linear);
+    const tag = this.view.getBigInt64(entry + (access === 'read' ? TLB.read : TLB.write), true);
+    if (tag === BigInt.asIntN(64, linear & ~0xfffn)) {
+      return this.view.getInt32(entry + TLB.page, true) * PAGE + Number(linear & 0xfffn);
+    }
+    const offset = this.translate(linear, access);
+    if (access === 'write') this.written(offset, count);
+    return offset;
+  }
+
+  // --- invalidation ---
+
+  /** After a change of privilege or AC: other TLB, other jump cache. */
+  contextChanged(): void {
+    this.view.setInt32(CONTEXT, CONTEXTS + this.environment.context * CONTEXT_SIZE, true);
+  }
+
+  /** Forgets all translations, and where RIP leads: after a change of page tables, or of the code segment. */
+  flushTlb(): void {
+    for (let n = 0; n < CONTEXT_COUNT; n++) {
+      const start = (CONTEXTS + n * CONTEXT_SIZE) / 4;
+      this.words.fill(-1, start, start + (TLB_ENTRIES * TLB_ENTRY_SIZE) / 4);
+    }
+    this.flushJumpCaches();
+  }
+
+  flushJumpCaches(): void {
+    for (let n = 0; n < CONTEXT_COUNT; n++) {
+      const start = CONTEXTS + n * CONTEXT_SIZE + JUMP_CACHE;
+      this.words.fill(-1, start / 4, start / 4 + JUMP_CACHE_ENTRIES * 4);
+      this.clearJumpCacheEntry(start);
+    }
+  }
+
+  /** An empty entry holds an RIP that does not belong there. */
+  private clearJumpCacheEntry(entry: number): void {
+    const index = ((entry - CONTEXTS) % CONTEXT_SIZE) - JUMP_CACHE;
+    this.view.setBigInt64(entry, index === 0 ? 1n : -1n, true);
+    this.view.setInt32(entry + 8, 0, true);
+  }
+
+  /** A page got decoded code: writes to it must be seen. */
+  private forbidWrites(page: number): void {
+    const { view } = this;
+    for (let context = 0; context < CONTEXT_COUNT; context++) {
+      for (let n = 0; n < TLB_ENTRIES; n++) {
+        const entry = CONTEXTS + context * CONTEXT_SIZE + n * TLB_ENTRY_SIZE;
+        if (view.getInt32(entry + TLB.page, true) === page) view.setBigInt64(entry + TLB.write, -1n, true);
+      }
+    }
+  }
+
+  /** Executions of blocks so far, for profiles. */
+  executionsOf(block: Block): number {
+    return this.view.getInt32(block.address + BLOCK.executions, true);
+  }
+
+  get formCount(): number {
+    return this.handlers.forms.length;
+  }
+}

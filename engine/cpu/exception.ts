@@ -1,0 +1,82 @@
+import { defineFault, type Fault, type FaultDefinition, makeFault } from '../fault.js';
+
+/** Exception vectors by AMD's names: APM volume 2, table 8-1. */
+export const VECTOR = {
+  DE: 0,
+  DB: 1,
+  NMI: 2,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  MC: 18,
+  XF: 19,
+  HV: 28,
+  VC: 29,
+  SX: 30,
+} as const;
+
+/**
+ * An exception on its way to the guest. It is thrown, because it leaves generated code from any depth; it is no
+ * Error, because making one costs twenty times as much.
+ */
+export interface GuestException {
+  readonly kind: 'exception';
+  readonly vector: number;
+  /** Undefined for vectors that push none. */
+  readonly errorCode: number | undefined;
+  /** CR2 of #PF. */
+  readonly address: bigint | undefined;
+  /** The instruction is done: RIP is the next one (INT3, INTO, single step). */
+  readonly trap: boolean;
+}
+
+export function exception(
+  vector: number,
+  options: { errorCode?: number; address?: bigint; trap?: boolean } = {},
+): GuestException {
+  const { errorCode, address, trap = false } = options;
+  return { kind: 'exception', vector, errorCode, address, trap };
+}
+
+/** Why the core gives up control in the middle: thrown like an exception. */
+export interface CpuStop {
+  readonly kind: 'stop';
+  readonly reason: 'halt' | 'fault';
+  readonly fault: Fault | undefined;
+}
+
+export const isGuestException = (thrown: unknown): thrown is GuestException =>
+  typeof thrown === 'object' && thrown !== null && (thrown as GuestException).kind === 'exception';
+export const isCpuStop = (thrown: unknown): thrown is CpuStop =>
+  typeof thrown === 'object' && thrown !== null && (thrown as CpuStop).kind === 'stop';
+
+type UnimplementedOperands = { instruction: string; bytes: string; rip: string };
+export const unimplementedInstruction: FaultDefinition<UnimplementedOperands> = defineFault<UnimplementedOperands>({
+  check: 'cpu-instruction-missing',
+  layer: 'hardware',
+  command: 'instruction',
+  code: { kind: 'exception', name: '#UD', value: VECTOR.UD },
+  title: 'The emulated CPU does not have this instruction yet',
+  message: ({ instruction, bytes, rip }) =>
+    `The guest executed ${instruction} (${bytes}) at ${rip}, which the emulated CPU does not implement.`,
+  why:
+    'A real processor of this model executes the instruction. The emulator stops instead of skipping it, because the ' +
+    'state after it would be wrong without anybody noticing.',
+  hint: 'Withhold the feature that the instruction belongs to in the CPUID page, so that the guest does not use it.',
+  reference: 'AMD64 Architecture Programmer’s Manual volumes 3 to 5',
+  confirmed: true,
+});
+
+export function stopUnimplemented(operands: UnimplementedOperands): CpuStop {
+  return { kind: 'stop', reason: 'fault', fault: makeFault(unimplementedInstruction, operands) };
+}

@@ -1,0 +1,10 @@
+/** Loads all definitions. */
+import './moves.js';
+import './arithmetic.js';
+import './shifts.js';
+import './multiply.js';
+import './bits.js';
+import './control.js';
+import './strings.js';
+
+export { definitionOf } from './registry.js';
