@@ -232,7 +232,7 @@ export class CodeCache {
         const key = formKey(form.key, conditional, flag);
         handler = this.handlers.numberOf(key) ?? this.handlers.add(makeForm(i, mode.stackSize, flag, form.key));
       } else {
-        const bytes = code.slice(codeAt, codeAt + i.length);
+        const bytes = code.slice(codeAt, codeAt + (trouble[n] === undefined ? i.length : 15));
         view.setInt32(record + RECORD.instruction, this.kept.length, true);
         this.kept.push({ instruction: i, undecodable: trouble[n], bytes });
       }
