@@ -13,7 +13,7 @@
 
 #define CODE 0x10000000ul
 #define DATA 0x20000000ul
-#define STATE 0x30000000ul
+#define STATE 0x6b430000ul
 #define DATA_SIZE 8192
 #define WINDOW 512
 #define WINDOW_AT (DATA + DATA_SIZE / 2 - WINDOW / 2)
@@ -42,7 +42,7 @@ struct state {
 void enter_case(void);
 void leave_case(void);
 void after_signal(void);
-#define S "0x30000000"
+#define S "0x6b430000"
 #define LOAD(n, r) "mov " S "+8*" #n ", %" r "\n"
 #define SAVE(n, r) "mov %" r ", " S "+8*" #n "\n"
 #define ALL(X)                                                                                                         \
@@ -102,7 +102,7 @@ int main(void) {
   state->entry = CODE;
   state->leave = (uint64_t)leave_case;
   while (fread(&in, sizeof in, 1, stdin) == 1) {
-    static const uint8_t stub[7] = {0xff, 0x24, 0x25, 0x98, 0x00, 0x00, 0x30}; /* jmp *STATE+152 */
+    static const uint8_t stub[7] = {0xff, 0x24, 0x25, 0x98, 0x00, 0x43, 0x6b}; /* jmp *STATE+152 */
     memset((void *)DATA, 0, DATA_SIZE);
     memcpy((void *)WINDOW_AT, in.window, WINDOW);
     memcpy((void *)CODE, in.code, in.code_length);

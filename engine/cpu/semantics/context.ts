@@ -1,6 +1,6 @@
 import { OperandPlace } from '../decoder/instruction.js';
 import type { Form } from '../interpreter/form.js';
-import { CONTEXT, GPR, SCRATCH, SEGMENT_SIZE, SEGMENT_TABLE, SYSTEM_FLAGS, TLB } from '../state/layout.js';
+import { CONTEXT, GPR, SCRATCH, SEGMENT_SIZE, SEGMENT_TABLE, SYSTEM_FLAGS, TLB, XMM } from '../state/layout.js';
 import type { FunctionBuilder, Value, ValueWidth, Width } from '../wasm/function-builder.js';
 import type { Comparison } from '../wasm/opcodes.js';
 import { FlagType, RFLAGS } from './flags.js';
@@ -113,6 +113,10 @@ export abstract class SemanticContext {
 
   private storeRegister(address: Value, offset: number, value: Value): void {
     this.f.store(address, offset, value.width === 32 ? this.f.zeroExtend(value, 64) : value);
+  }
+
+  vectorRegister(number: number): Value {
+    return this.f.loadAt(128, XMM + 16 * number);
   }
 
   register(number: number, width: Width): Value {

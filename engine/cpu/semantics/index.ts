@@ -6,5 +6,7 @@ import './multiply.js';
 import './bits.js';
 import './control.js';
 import './strings.js';
+import './sse-moves.js';
+import './sse-integer.js';
 
 export { definitionOf } from './registry.js';
