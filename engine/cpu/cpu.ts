@@ -166,7 +166,12 @@ export class Cpu {
     }
     if (!isGuestException(thrown)) throw thrown;
     this.settle(thrown.trap);
-    if (!this.environment.deliver(thrown)) return { reason: 'exception', exception: thrown };
+    try {
+      if (!this.environment.deliver(thrown)) return { reason: 'exception', exception: thrown };
+    } catch (again) {
+      if (!isCpuStop(again) || !again.fault) throw again;
+      return { reason: 'fault', fault: again.fault };
+    }
     // Delivery takes the time of one instruction, so that a loop of faults ends.
     this.executedBefore++;
     return undefined;

@@ -38,7 +38,7 @@ function addFunction(m: ModuleBuilder, helpers: Helpers, { form, handler }: Numb
 
 /** A module of its own for forms that turned up late; the main function stays as the compiler optimised it. */
 export function generateSide(forms: readonly NumberedForm[]): Uint8Array {
-  const m = new ModuleBuilder();
+  const m = new ModuleBuilder(false);
   const helpers = addHelpers(m);
   for (const form of forms) addFunction(m, helpers, form);
   return m.finish();
@@ -49,7 +49,7 @@ export function generateSide(forms: readonly NumberedForm[]): Uint8Array {
  * up. Hot forms are cases of its one switch; all others are called through the table.
  */
 export function generateMain(hot: readonly NumberedForm[]): Uint8Array {
-  const m = new ModuleBuilder();
+  const m = new ModuleBuilder(true);
   const helpers = addHelpers(m);
   const f = new FunctionBuilder([I32], []);
   const record = f.variable(32);

@@ -19,13 +19,18 @@ const FUNCTION_TYPE = 0x60;
 /** Name under which modules import memory, table and functions. */
 export const IMPORT_NAMESPACE = 'cpu';
 
-/** A module that imports one memory, one table and functions, and exports functions. Imports come first. */
+/**
+ * A module that imports one memory, functions and perhaps one table, and exports functions. Imports come first. V8
+ * keeps a copy of a table for every instance that imports it: only the one that calls through it should.
+ */
 export class ModuleBuilder {
   private readonly types = new Map<string, number>();
   private readonly signatures: { parameters: readonly WasmType[]; results: readonly WasmType[] }[] = [];
   private readonly imports: { name: string; type: number }[] = [];
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+
+  constructor(private readonly importsTable: boolean) {}
 
   type(parameters: readonly WasmType[], results: readonly WasmType[]): number {
     const key = `${parameters}:${results}`;
@@ -68,7 +73,7 @@ export class ModuleBuilder {
         }
       }
     });
-    section(Section.import, this.imports.length + 2, (body) => {
+    section(Section.import, this.imports.length + (this.importsTable ? 2 : 1), (body) => {
       for (const { name, type } of this.imports) {
         body.name(IMPORT_NAMESPACE);
         body.name(name);
@@ -78,6 +83,7 @@ export class ModuleBuilder {
       body.name(IMPORT_NAMESPACE);
       body.name('memory');
       for (const byte of [External.memory, 0, 1]) body.u8(byte);
+      if (!this.importsTable) return;
       body.name(IMPORT_NAMESPACE);
       body.name('table');
       for (const byte of [External.table, FUNCREF, 0, 1]) body.u8(byte);
