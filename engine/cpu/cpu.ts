@@ -2,7 +2,15 @@ import { hex } from '../address.js';
 import { toHex } from '../bytes.js';
 import type { Fault } from '../fault.js';
 import type { Instruction } from './decoder/instruction.js';
-import { exception, type GuestException, isCpuStop, isGuestException, stopUnimplemented, VECTOR } from './exception.js';
+import {
+  type CpuStop,
+  exception,
+  type GuestException,
+  isCpuStop,
+  isGuestException,
+  stopUnimplemented,
+  VECTOR,
+} from './exception.js';
 import { type Block, CodeCache, type CodeMode, wrap } from './interpreter/code-cache.js';
 import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
 import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
@@ -87,6 +95,8 @@ export class Cpu {
   private consolidatedForms = 0;
   /** Record in execution when TypeScript was called; 0 when no instruction is half done. */
   private current = 0;
+  /** RIP at which a breakpoint does not stop now. */
+  private passedBreakpoint: bigint | undefined;
   /** What a write across pages in SCRATCH stands for. */
   private crossing: { first: number; second: number } = { first: 0, second: 0 };
 
@@ -126,9 +136,13 @@ export class Cpu {
 
   // --- running ---
 
-  /** Executes up to `limit` instructions; a fault or a stop may end it before. */
+  /**
+   * Executes up to `limit` instructions; a fault or a stop may end it before. A breakpoint stops before its
+   * instruction, but not where the run begins: that one has been seen.
+   */
   run(limit: number): RunResult {
     const end = this.instructions + limit;
+    this.passedBreakpoint = this.registers.rip;
     while (this.instructions < end) {
       const stopped = this.runSlice(Math.min(SLICE, end - this.instructions));
       if (stopped) return stopped;
@@ -144,6 +158,7 @@ export class Cpu {
       // The next block is longer than what is left of the slice: a block of just that many instructions.
       const left = this.view.getInt32(LEFT, true);
       if (left > 0) this.generated.run(this.partialBlock(this.registers.rip, left));
+      this.passedBreakpoint = undefined;
       return undefined;
     } catch (thrown) {
       return this.stopped(thrown);
@@ -162,7 +177,8 @@ export class Cpu {
   private stopped(thrown: unknown): RunResult | undefined {
     if (isCpuStop(thrown)) {
       this.settle(thrown.reason === 'halt');
-      return thrown.fault ? { reason: 'fault', fault: thrown.fault } : { reason: 'halt' };
+      if (thrown.fault) return { reason: 'fault', fault: thrown.fault };
+      return { reason: thrown.reason === 'breakpoint' ? 'breakpoint' : 'halt' };
     }
     if (!isGuestException(thrown)) throw thrown;
     this.settle(thrown.trap);
@@ -214,8 +230,25 @@ export class Cpu {
     this.current = 0;
     this.view.setBigUint64(RIP, BigInt.asUintN(64, rip), true);
     const block = this.blockAt(BigInt.asUintN(64, rip));
-    if (block.secondPage < 0 || !this.code.breakpoints.has(block.rip)) this.remember(block);
+    // A block with a breakpoint is looked up each time, so that it is seen each time.
+    if (this.code.breakpoints.has(block.rip)) this.checkBreakpoint(block.rip);
+    else this.remember(block);
     return block.address;
+  }
+
+  private checkBreakpoint(rip: bigint): void {
+    const passed = this.passedBreakpoint === rip;
+    this.passedBreakpoint = undefined;
+    if (passed) return;
+    const stop: CpuStop = { kind: 'stop', reason: 'breakpoint', fault: undefined };
+    throw stop;
+  }
+
+  /** RIPs before which a run stops. Everything decoded is dropped: blocks end at breakpoints. */
+  setBreakpoints(addresses: Iterable<bigint>): void {
+    this.code.breakpoints.clear();
+    for (const address of addresses) this.code.breakpoints.add(address);
+    this.code.empty();
   }
 
   private blockAt(rip: bigint): Block {
@@ -255,7 +288,7 @@ export class Cpu {
     const samePage = this.codeLinear(from) >> 12n === this.codeLinear(rip) >> 12n;
     const target = this.blockAt(rip);
     if (generation === this.code.generation) {
-      const linked = samePage && target.secondPage < 0;
+      const linked = samePage && target.secondPage < 0 && !this.code.breakpoints.has(rip);
       this.view.setInt32(record + linkOffset, linked ? address : ASK_JUMP_CACHE, true);
     }
     return address;

@@ -51,7 +51,7 @@ export function exception(
 /** Why the core gives up control in the middle: thrown like an exception. */
 export interface CpuStop {
   readonly kind: 'stop';
-  readonly reason: 'halt' | 'fault';
+  readonly reason: 'halt' | 'fault' | 'breakpoint';
   readonly fault: Fault | undefined;
 }
 

@@ -21,6 +21,11 @@ export interface PhysicalMemory {
 export interface VcpuOptions extends CpuOptions {
   /** Width of physical addresses in page tables, C-bit included. */
   readonly physicalBits: number;
+  /**
+   * Asked before every instruction that TypeScript executes, privileged or not: true if it has been dealt with.
+   * Intercepts of the host and #VC belong here. It may throw.
+   */
+  readonly intercept?: (vcpu: Vcpu, instruction: Instruction) => boolean;
   /** CPUID by leaf and subleaf. */
   readonly cpuid: (leaf: number, subleaf: number) => readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -154,6 +159,7 @@ export class Vcpu {
   // --- exceptions ---
 
   private execute(instruction: Instruction): boolean {
+    if (this.options.intercept?.(this, instruction)) return true;
     const handler = systemInstruction(instruction.encoding?.semantics ?? '');
     if (!handler) return false;
     if (instruction.encoding?.privileged && this.state.cpl !== 0) {

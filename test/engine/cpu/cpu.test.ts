@@ -122,6 +122,31 @@ describe('guest CPU core', () => {
     assert.ok(cpu.code.generation > 0);
   });
 
+  it('stops before a breakpoint each time it is reached, and goes on from there', () => {
+    const cpu = flatMachine(loop(4));
+    cpu.run(3);
+    cpu.setBreakpoints([0x1007n]);
+    const seen: [string, number][] = [];
+    for (;;) {
+      const { reason } = cpu.run(1000);
+      if (reason === 'halt') break;
+      assert.equal(cpu.registers.rip, 0x1007n);
+      seen.push([reason, cpu.instructions]);
+    }
+    assert.deepEqual(seen, [
+      ['breakpoint', 5],
+      ['breakpoint', 8],
+      ['breakpoint', 11],
+    ]);
+    assert.equal(cpu.instructions, 14);
+    // One instruction at a time passes it as well.
+    const stepped = flatMachine(loop(4));
+    stepped.setBreakpoints([0x1007n]);
+    let steps = 0;
+    for (; stepped.registers.rip !== 0x100cn && steps < 100; steps++) stepped.run(1);
+    assert.equal(stepped.instructions, 14);
+  });
+
   it('names an instruction that it does not have', () => {
     // vaddps ymm0, ymm0, ymm0
     const cpu = flatMachine([0xc5, 0xfc, 0x58, 0xc0]);
