@@ -99,11 +99,12 @@ int main(void) {
   map(STATE, 4096, PROT_READ | PROT_WRITE);
   sigaltstack(&stack, NULL);
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
-  state->entry = CODE;
-  state->leave = (uint64_t)leave_case;
   while (fread(&in, sizeof in, 1, stdin) == 1) {
     static const uint8_t stub[7] = {0xff, 0x24, 0x25, 0x98, 0x00, 0x43, 0x6b}; /* jmp *STATE+152 */
     memset((void *)DATA, 0, DATA_SIZE);
+    memset((void *)CODE, 0, 4096);
+    state->entry = CODE;
+    state->leave = (uint64_t)leave_case;
     memcpy((void *)WINDOW_AT, in.window, WINDOW);
     memcpy((void *)CODE, in.code, in.code_length);
     memcpy((uint8_t *)CODE + in.code_length, stub, sizeof stub);

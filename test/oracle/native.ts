@@ -46,8 +46,9 @@ export function compileNative(): string | undefined {
   if (process.arch !== 'x64' || process.platform !== 'linux') return undefined;
   const binary = join(mkdtempSync(join(tmpdir(), 'cpu-oracle-')), 'native');
   const source = fileURLToPath(new URL('native.c', import.meta.url));
+  // Position independent: loaded far above the addresses that random instructions reach.
   try {
-    execFileSync('gcc', ['-O1', '-static', '-no-pie', '-o', binary, source], { stdio: 'pipe' });
+    execFileSync('gcc', ['-O1', '-static-pie', '-fPIE', '-o', binary, source], { stdio: 'pipe' });
   } catch {
     return undefined;
   }

@@ -49,6 +49,7 @@ export class UserMachine {
     const { cpu, code, data } = this;
     const { registers } = cpu;
     cpu.written(code, 4096);
+    cpu.bytes.fill(0, code, code + 4096);
     cpu.bytes.set(c.code, code);
     cpu.bytes.set([0xff, 0x24, 0x25, 0x98, 0, 0x43, 0x6b], code + c.code.length);
     cpu.bytes.fill(0, data, data + DATA_SIZE);

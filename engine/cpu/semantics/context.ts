@@ -275,9 +275,9 @@ export abstract class SemanticContext {
   protected abstract flagB(): Value;
   protected abstract flagType(): Value;
 
-  private setFlags(type: FlagType, width: ValueWidth, a: Thunk, b: Thunk): void {
+  private setFlags(type: FlagType, width: ValueWidth, a: Thunk, b: Thunk, evenIfDead = false): void {
     this.traits.sets = type;
-    if (!this.live) return;
+    if (!this.live && !evenIfDead) return;
     const f = this.f;
     const first = f.let(f.signExtend(a(), 64));
     const second = f.let(f.signExtend(b(), 64));
@@ -292,12 +292,14 @@ export abstract class SemanticContext {
       () => sum,
     );
   }
-  flagsOfSub(a: Value, b: Value): void {
+  /** `evenIfDead`: a repeated instruction that faults shows the flags of the iteration before. */
+  flagsOfSub(a: Value, b: Value, evenIfDead = false): void {
     this.setFlags(
       FlagType.sub,
       a.width,
       () => a,
       () => b,
+      evenIfDead,
     );
   }
   flagsOfLogic(result: Value): void {

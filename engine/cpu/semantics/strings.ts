@@ -83,7 +83,7 @@ function comparing(i: SemanticContext, f: FunctionBuilder, compare: () => { a: V
     f,
     () => {
       last = compare();
-      i.flagsOfSub(last.a, last.b);
+      i.flagsOfSub(last.a, last.b, i.form.repeat !== 0);
     },
     // REPE (F3) stops at a difference, REPNE (F2) at a match.
     (prefix) => f.compare(prefix === 0xf3 ? 'ne' : 'eq', last?.a ?? f.constant(64, 0), last?.b ?? f.constant(64, 0)),
