@@ -17,9 +17,13 @@ import { readMemory, readOperand, segmentOffset, setRegister, writeMemory, write
 import { ATTRIBUTE, loadDataSegment, readSystemDescriptor, selectorFault } from './segments.js';
 import { CR4, has, isProtected, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
+import { x87Control, x87Wait } from './x87-control.js';
 
-/** Instructions in TypeScript by their `semantics`; those not here raise a Fault that names them. */
-type SystemInstruction = (v: Vcpu, i: Instruction) => void;
+/**
+ * Instructions in TypeScript by their `semantics`; those not here, and those that return false, raise a Fault that
+ * names them.
+ */
+type SystemInstruction = (v: Vcpu, i: Instruction) => unknown;
 
 const [RAX, RCX, RDX, RBX, RSP, RBP] = [0, 1, 2, 3, 4, 5];
 const GP0 = () => exception(VECTOR.GP, { errorCode: 0 });
@@ -119,6 +123,8 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
     throw halt;
   },
   PAUSE: () => {},
+  ESC: x87Control,
+  FWAIT: x87Wait,
   WBINVD: () => {},
   INVD: () => {},
   CLFLUSH: () => {},

@@ -20,6 +20,8 @@ export interface SystemState {
   readonly debug: bigint[];
   /** All MSRs that simply keep their value, by number. */
   readonly msrs: Map<number, bigint>;
+  /** Control and status word of the x87 unit. */
+  readonly x87: { control: number; status: number };
   /** No interrupt before the next instruction is done: after STI and loads of SS. */
   interruptShadow: boolean;
 }
@@ -85,6 +87,8 @@ export function createSystemState(): SystemState {
     idtr: { base: 0n, limit: 0xffff },
     debug: [0n, 0n, 0n, 0n, 0n, 0n, 0xffff_0ff0n, 0x400n],
     msrs: new Map<number, bigint>([[MSR.PAT, 0x0007_0406_0007_0406n]]),
+    // RESET leaves the unit as if the first FNINIT were still to come.
+    x87: { control: 0x40, status: 0 },
     interruptShadow: false,
   };
 }

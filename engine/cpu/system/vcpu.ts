@@ -165,8 +165,7 @@ export class Vcpu {
     if (instruction.encoding?.privileged && this.state.cpl !== 0) {
       throw exception(VECTOR.GP, { errorCode: 0 });
     }
-    handler(this, instruction);
-    return true;
+    return handler(this, instruction) !== false;
   }
 
   /** False when even #DF cannot be delivered: the processor shuts down. */
