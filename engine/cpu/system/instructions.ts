@@ -14,6 +14,7 @@ import {
 } from './far-transfers.js';
 import { deliverEvent } from './interrupts.js';
 import { readMemory, readOperand, segmentOffset, setRegister, writeMemory, writeOperand } from './operands.js';
+import { input, inputString, output, outputString } from './ports.js';
 import { ATTRIBUTE, loadDataSegment, readSystemDescriptor, selectorFault } from './segments.js';
 import { CR4, has, isProtected, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
@@ -123,6 +124,10 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
     throw halt;
   },
   PAUSE: () => {},
+  IN: input,
+  OUT: output,
+  INS: inputString,
+  OUTS: outputString,
   ESC: x87Control,
   FWAIT: x87Wait,
   WBINVD: () => {},

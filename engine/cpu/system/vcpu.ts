@@ -7,6 +7,7 @@ import { PAGE } from '../state/layout.js';
 import { systemInstruction } from './instructions.js';
 import { deliverEvent } from './interrupts.js';
 import { type PageTableMemory, walk } from './paging.js';
+import type { Ports } from './ports.js';
 import { CR4, createSystemState, has, isLongMode, type SystemState } from './system-state.js';
 
 /** Guest-physical memory as the vCPU needs it; nested paging and the RMP are behind it. */
@@ -26,6 +27,8 @@ export interface VcpuOptions extends CpuOptions {
    * Intercepts of the host and #VC belong here. It may throw.
    */
   readonly intercept?: (vcpu: Vcpu, instruction: Instruction) => boolean;
+  /** Without it IN and OUT raise the Fault of a missing instruction. */
+  readonly ports?: Ports;
   /** CPUID by leaf and subleaf. */
   readonly cpuid: (leaf: number, subleaf: number) => readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -79,6 +82,10 @@ export class Vcpu {
       this.registers.setSegment(n, { selector: 0, attributes, limit: 0xffff, base: 0n });
     }
     this.modeChanged();
+  }
+
+  get ports(): Ports | undefined {
+    return this.options.ports;
   }
 
   get registers() {
