@@ -272,6 +272,12 @@ export class Cpu {
     return context + JUMP_CACHE + (((low ^ (low >> 12)) & (JUMP_CACHE_ENTRIES - 1)) << 4);
   }
 
+  /** The block that the jump cache has for RIP: spares a page walk after each instruction in TypeScript. */
+  private cached(rip: bigint): number | undefined {
+    const entry = this.jumpCacheEntry(this.view.getInt32(CONTEXT, true), rip);
+    return this.view.getBigUint64(entry, true) === rip ? this.view.getInt32(entry + 8, true) : undefined;
+  }
+
   private remember(block: Block): void {
     const entry = this.jumpCacheEntry(this.view.getInt32(CONTEXT, true), block.rip);
     this.view.setBigUint64(entry, block.rip, true);
@@ -317,7 +323,9 @@ export class Cpu {
       });
     }
     view.setInt32(LEFT, view.getInt32(LEFT, true) + left - 1, true);
-    return this.lookup(this.registers.rip);
+    this.current = 0;
+    const next = this.registers.rip;
+    return this.cached(next) ?? this.lookup(next);
   }
 
   // --- memory ---

@@ -49,16 +49,19 @@ export interface Comparison {
 }
 
 const BATCH = 10_000;
+const MACHINE_LIFETIME = 5 * BATCH;
 
 /** Stops after `most` disagreements. */
 export function compareWithNative(seed: number, cases: number, most = 10, rows?: readonly Encoding[]): Comparison {
   const random = new Random(seed);
-  const machine = new UserMachine();
+  let machine = new UserMachine();
   const executed = new Map<number, number>();
   const wrong: string[] = [];
   for (let done = 0; done < cases && wrong.length < most; done += BATCH) {
     const batch = Array.from({ length: Math.min(BATCH, cases - done) }, () => generateCase(random, rows));
     const native = runNative(batch);
+    // Random cases need far more forms than a program; a new machine lets go of their code.
+    if (done % MACHINE_LIFETIME === 0) machine = new UserMachine();
     batch.forEach((c, n) => {
       const expected = native[n];
       if (!expected || wrong.length >= most) return;

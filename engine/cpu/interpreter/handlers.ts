@@ -11,6 +11,7 @@ import { Handler } from './record.js';
 /** Forms in the main function: more make it slower to compile and to run, see the figures in test/bench/cpu. */
 const HOT_FORMS = 160;
 const TABLE_GROWTH = 1024;
+const MOST_HANDLERS = 0xffff;
 
 export interface GeneratedCode {
   readonly run: (block: number) => void;
@@ -40,6 +41,7 @@ export class Handlers {
   /** Number for a new form; its code is there after `flush`. */
   add(form: Form): number {
     const handler = Handler.firstForm + this.forms.length;
+    if (handler > MOST_HANDLERS) throw new Error('more forms than a record can number');
     const numbered = { form, handler };
     this.numbers.set(form.key, handler);
     this.forms.push(numbered);
