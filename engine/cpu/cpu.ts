@@ -13,16 +13,15 @@ import {
 } from './exception.js';
 import { type Block, CodeCache, type CodeMode, wrap } from './interpreter/code-cache.js';
 import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
+import { JumpCache } from './interpreter/jump-cache.js';
 import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
+import { SoftwareTlb } from './interpreter/software-tlb.js';
 import type { ImportedHelper } from './semantics/helpers.js';
 import {
   ARENA,
   CONTEXT,
-  CONTEXT_COUNT,
   CONTEXT_SIZE,
   CONTEXTS,
-  JUMP_CACHE,
-  JUMP_CACHE_ENTRIES,
   LEFT,
   MXCSR,
   PAGE,
@@ -30,9 +29,6 @@ import {
   SCRATCH,
   SEGMENT_SIZE,
   SEGMENT_TABLE,
-  TLB,
-  TLB_ENTRIES,
-  TLB_ENTRY_SIZE,
 } from './state/layout.js';
 import { Registers } from './state/registers.js';
 
@@ -85,7 +81,8 @@ export class Cpu {
   readonly code: CodeCache;
   /** Offset of the first guest page in linear memory. */
   readonly guestStart: number;
-  private readonly words: Int32Array;
+  private readonly tlb: SoftwareTlb;
+  private readonly jumps: JumpCache;
   private readonly handlers: Handlers;
   private generated: GeneratedCode;
   /** Instructions executed before this slice, and the length of this slice. */
@@ -108,8 +105,10 @@ export class Cpu {
     this.guestStart = arenaEnd;
     this.memory = new WebAssembly.Memory({ initial: Math.ceil((arenaEnd + options.guestBytes) / WASM_PAGE) });
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.words = new Int32Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
+    this.tlb = new SoftwareTlb(this.view);
+    this.jumps = new JumpCache(this.view);
+    this.jumps.flush();
     this.handlers = new Handlers(this.memory, this.imports());
     this.generated = this.handlers.main;
     this.registers = new Registers(this.memory.buffer, (type, a, b) => this.generated.statusFlags(type, a, b));
@@ -118,12 +117,11 @@ export class Cpu {
       this.handlers,
       ARENA,
       arenaEnd,
-      () => this.flushJumpCaches(),
-      (page) => this.forbidWrites(page),
+      () => this.jumps.flush(),
+      (page) => this.tlb.forbidWrites(page),
     );
     this.registers.flags = 2;
     this.view.setUint32(MXCSR, 0x1f80, true);
-    this.flushTlb();
     this.contextChanged();
   }
 
@@ -232,7 +230,7 @@ export class Cpu {
     const block = this.blockAt(BigInt.asUintN(64, rip));
     // A block with a breakpoint is looked up each time, so that it is seen each time.
     if (this.code.breakpoints.has(block.rip)) this.checkBreakpoint(block.rip);
-    else this.remember(block);
+    else this.jumps.remember(block.rip, block.address);
     return block.address;
   }
 
@@ -265,23 +263,6 @@ export class Cpu {
     const { page } = this.environment.translate(linear, 'execute');
     const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
     return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second, count).address;
-  }
-
-  private jumpCacheEntry(context: number, rip: bigint): number {
-    const low = Number(rip & 0xff_ffffn);
-    return context + JUMP_CACHE + (((low ^ (low >> 12)) & (JUMP_CACHE_ENTRIES - 1)) << 4);
-  }
-
-  /** The block that the jump cache has for RIP: spares a page walk after each instruction in TypeScript. */
-  private cached(rip: bigint): number | undefined {
-    const entry = this.jumpCacheEntry(this.view.getInt32(CONTEXT, true), rip);
-    return this.view.getBigUint64(entry, true) === rip ? this.view.getInt32(entry + 8, true) : undefined;
-  }
-
-  private remember(block: Block): void {
-    const entry = this.jumpCacheEntry(this.view.getInt32(CONTEXT, true), block.rip);
-    this.view.setBigUint64(entry, block.rip, true);
-    this.view.setInt32(entry + 8, block.address, true);
   }
 
   /** Follows a direct branch for the first time and links the records if both lie in one page. */
@@ -325,7 +306,7 @@ export class Cpu {
     view.setInt32(LEFT, view.getInt32(LEFT, true) + left - 1, true);
     this.current = 0;
     const next = this.registers.rip;
-    return this.cached(next) ?? this.lookup(next);
+    return this.jumps.find(next) ?? this.lookup(next);
   }
 
   // --- memory ---
@@ -353,13 +334,7 @@ export class Cpu {
   /** Linear memory offset of an access, through the TLB. Fills it; pages with decoded code are never writable in it. */
   private translate(linear: bigint, access: 'read' | 'write'): number {
     const { page, writable } = this.environment.translate(BigInt.asUintN(64, linear), access);
-    const entry = this.tlbEntry(linear);
-    const tag = BigInt.asIntN(64, linear & ~0xfffn);
-    const { view } = this;
-    view.setBigInt64(entry + TLB.read, tag, true);
-    view.setBigInt64(entry + TLB.write, writable && !this.code.hasCode(page) ? tag : -1n, true);
-    view.setInt32(entry + TLB.delta, page * PAGE - Number(BigInt.asIntN(32, tag)), true);
-    view.setInt32(entry + TLB.page, page, true);
+    this.tlb.fill(linear, page, writable && !this.code.hasCode(page));
     return page * PAGE + Number(linear & 0xfffn);
   }
 
@@ -372,11 +347,6 @@ export class Cpu {
       const isStack = this.view.getUint16(record + RECORD.segment, true) === SEGMENT_TABLE + SEGMENT_SIZE * 2;
       throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
     }
-  }
-
-  private tlbEntry(linear: bigint): number {
-    const index = Number((linear >> 12n) & BigInt(TLB_ENTRIES - 1));
-    return this.view.getInt32(CONTEXT, true) + index * TLB_ENTRY_SIZE;
   }
 
   private readSlow(linear: bigint, count: number, record: number): number {
@@ -424,23 +394,13 @@ export class Cpu {
   written(offset: number, count: number): void {
     const page = offset >>> 12;
     if (!this.code.hasCode(page)) return;
-    for (const block of this.code.written(page, offset & (PAGE - 1), count)) this.forget(block);
-  }
-
-  private forget(block: Block): void {
-    for (let n = 0; n < CONTEXT_COUNT; n++) {
-      const entry = this.jumpCacheEntry(CONTEXTS + n * CONTEXT_SIZE, block.rip);
-      if (this.view.getInt32(entry + 8, true) === block.address) this.clearJumpCacheEntry(entry);
-    }
+    for (const { rip, address } of this.code.written(page, offset & (PAGE - 1), count)) this.jumps.forget(rip, address);
   }
 
   /** For instructions in TypeScript: linear memory offset of an access within one page. */
   dataOffset(linear: bigint, access: 'read' | 'write', count: number): number {
-    const entry = this.tlbEntry(linear);
-    const tag = this.view.getBigInt64(entry + (access === 'read' ? TLB.read : TLB.write), true);
-    if (tag === BigInt.asIntN(64, linear & ~0xfffn)) {
-      return this.view.getInt32(entry + TLB.page, true) * PAGE + Number(linear & 0xfffn);
-    }
+    const known = this.tlb.find(linear, access);
+    if (known !== undefined) return known;
     const offset = this.translate(linear, access);
     if (access === 'write') this.written(offset, count);
     return offset;
@@ -455,37 +415,12 @@ export class Cpu {
 
   /** Forgets all translations, and where RIP leads: after a change of page tables, or of the code segment. */
   flushTlb(): void {
-    for (let n = 0; n < CONTEXT_COUNT; n++) {
-      const start = (CONTEXTS + n * CONTEXT_SIZE) / 4;
-      this.words.fill(-1, start, start + (TLB_ENTRIES * TLB_ENTRY_SIZE) / 4);
-    }
-    this.flushJumpCaches();
+    this.tlb.flush();
+    this.jumps.flush();
   }
 
   flushJumpCaches(): void {
-    for (let n = 0; n < CONTEXT_COUNT; n++) {
-      const start = CONTEXTS + n * CONTEXT_SIZE + JUMP_CACHE;
-      this.words.fill(-1, start / 4, start / 4 + JUMP_CACHE_ENTRIES * 4);
-      this.clearJumpCacheEntry(start);
-    }
-  }
-
-  /** An empty entry holds an RIP that does not belong there. */
-  private clearJumpCacheEntry(entry: number): void {
-    const index = ((entry - CONTEXTS) % CONTEXT_SIZE) - JUMP_CACHE;
-    this.view.setBigInt64(entry, index === 0 ? 1n : -1n, true);
-    this.view.setInt32(entry + 8, 0, true);
-  }
-
-  /** A page got decoded code: writes to it must be seen. */
-  private forbidWrites(page: number): void {
-    const { view } = this;
-    for (let context = 0; context < CONTEXT_COUNT; context++) {
-      for (let n = 0; n < TLB_ENTRIES; n++) {
-        const entry = CONTEXTS + context * CONTEXT_SIZE + n * TLB_ENTRY_SIZE;
-        if (view.getInt32(entry + TLB.page, true) === page) view.setBigInt64(entry + TLB.write, -1n, true);
-      }
-    }
+    this.jumps.flush();
   }
 
   /** Executions of blocks so far, for profiles. */
