@@ -51,6 +51,8 @@ function integerRows(): EncodingRow[] {
     row('NP 0F C3', 'MOVNTI', ['My', 'Gy'], { semantics: 'MOV' }),
     row('0F 1F', 'NOP', ['Ev']),
     ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e].map((opcode) => row(`0F ${hex2(opcode)}`, 'NOP', ['Ev'])),
+    // The register form is #UD: tried on Zen 5.
+    row('0F 0D /reg', 'PREFETCH', ['Ev'], { ...rare, semantics: 'UD2' }),
     row('0F 0D /mem', 'PREFETCH', ['Ev'], { semantics: 'NOP' }),
     row('0F B9', 'UD1', ['Gv', 'Ev'], rare),
     row('0F FF', 'UD0', [], rare),
@@ -99,7 +101,7 @@ function group7Rows(): EncodingRow[] {
     row('NP 0F 01 /2:0', 'XGETBV', [], rare),
     row('NP 0F 01 /2:1', 'XSETBV', [], ring0),
     row('0F 01 /3:0', 'VMRUN', [], ring0),
-    row('NP 0F 01 /3:1', 'VMMCALL', [], rare),
+    row('NFx 0F 01 /3:1', 'VMMCALL', [], rare),
     row('F3 0F 01 /3:1', 'VMGEXIT', [], rare),
     row('F2 0F 01 /3:1', 'VMGEXIT', [], rare),
     row('0F 01 /3:2', 'VMLOAD', [], ring0),
