@@ -93,7 +93,7 @@ export function* inFrame<T>(
   yield { kind: 'enter', depth, frame };
   const value = yield* body(frame);
   const { result, fault } = describe(value);
-  yield { kind: 'leave', depth, frame, result, ...(fault ? { fault } : {}) };
+  yield fault ? { kind: 'leave', depth, frame, result, fault } : { kind: 'leave', depth, frame, result };
   stack.frames.pop();
   return value;
 }
