@@ -1,5 +1,6 @@
 import { toHex } from '../engine/bytes.js';
 import type { Fault } from '../engine/fault.js';
+import { unexpectedDigest } from '../engine/launch/expected-digest.js';
 import type { EngineEvent } from '../engine/timeline/event.js';
 import { eventText } from '../engine/timeline/format.js';
 import type { LaunchOutcome, LaunchRun } from '../engine/timeline/run.js';
@@ -9,7 +10,6 @@ import { nativeCrypto } from '../platform/native-crypto.js';
 import { bindLines, createBreakpointStore, hitsOf, rearm } from './breakpoints/store.js';
 import { userErrors } from './errors.js';
 import type { Environment } from './evaluate/names.js';
-import { digestDiffers } from './expected-digest.js';
 import { type LaunchTarget, loadTarget } from './launch-target.js';
 import { completion, entryLine, faultReport, faultTitle, headline, problemLine, realMessages } from './output.js';
 import type { SnpLaunchArguments } from './protocol.js';
@@ -305,7 +305,9 @@ export class Session {
   private onEnd(outcome: LaunchOutcome): void {
     const { run, target, fatalShown } = this.current;
     const pages = theContext(run.machine)?.measured.length ?? 0;
-    const fault = outcome.fault ?? (outcome.digest && digestDiffers(target.plan, outcome.digest, pages));
+    const { digest: expected, at } = target.plan.expect;
+    const unexpected = expected && outcome.digest && unexpectedDigest(target.plan, expected, outcome.digest, pages, at);
+    const fault = outcome.fault ?? unexpected;
     // The end is reached once more when a person goes on from a fault that was found there.
     if (outcome.digest && !fatalShown) this.listener.output('stdout', completion(toHex(outcome.digest)));
     if (fault && !fatalShown) {

@@ -1,8 +1,7 @@
 import { toHex } from '../../engine/bytes.js';
 import type { Fault } from '../../engine/fault.js';
-import type { FileSource } from '../../engine/launch/file-source.js';
-import { type ParsedManifest, parseManifest } from '../../engine/launch/manifest/parse.js';
-import { measurePlan } from '../../engine/launch/measure.js';
+import { unexpectedDigest } from '../../engine/launch/expected-digest.js';
+import { parseManifest } from '../../engine/launch/manifest/parse.js';
 import type { LaunchPlan } from '../../engine/launch/plan.js';
 import { resolvePlan } from '../../engine/launch/resolve.js';
 import type { EngineEvent } from '../../engine/timeline/event.js';
@@ -11,7 +10,6 @@ import { type LaunchOutcome, nextEvent } from '../../engine/timeline/run.js';
 import { launch } from '../../engine/vmm/launch.js';
 import { createFileSource } from '../../platform/file-source.js';
 import { nativeCrypto } from '../../platform/native-crypto.js';
-import { expectDigest } from '../../server/rules/expect-digest.js';
 import { autoFirmware } from '../auto-firmware.js';
 import { displayPath, readManifest } from '../document.js';
 import type { ExitStatus } from '../exit-status.js';
@@ -81,7 +79,7 @@ export function launchCommand(args: readonly string[], output: Output): ExitStat
   if (image !== undefined) output.err(`sev-snp: note: firmware: auto is ${image}\n`);
   const outcome = runLaunch(resolved.plan, write);
   if (outcome.fault) report(outcome.fault);
-  const unexpected = outcome.digest && digestFault(document, parsed, resolved.plan, files);
+  const unexpected = outcome.digest && digestFault(resolved.plan, outcome.digest, outcome.pages);
   if (unexpected) report(unexpected);
   // What ran with an input that is wrong is not the launch that the manifest means.
   const failure = outcome.fault ?? firstError;
@@ -91,23 +89,16 @@ export function launchCommand(args: readonly string[], output: Output): ExitStat
 }
 
 /** The fault of a launch that is complete, but not with the digest that its manifest expects. */
-function digestFault(
-  document: { readonly path: string; readonly text: string },
-  parsed: ParsedManifest,
-  plan: LaunchPlan,
-  files: FileSource,
-): Fault | undefined {
-  const measured = measurePlan(plan, nativeCrypto);
-  if (!measured.ok) return undefined;
-  const { path, text } = document;
-  const context = { kind: 'manifest', path, text, crypto: nativeCrypto, files, parsed, plan } as const;
-  return expectDigest.manifest?.({ ...context, measurement: measured.value })[0];
+function digestFault(plan: LaunchPlan, digest: Uint8Array, pages: number): Fault | undefined {
+  const { digest: expected, at } = plan.expect;
+  return expected && unexpectedDigest(plan, expected, digest, pages, at);
 }
 
-function runLaunch(plan: LaunchPlan, write: (event: EngineEvent) => void): LaunchOutcome {
+function runLaunch(plan: LaunchPlan, write: (event: EngineEvent) => void): LaunchOutcome & { readonly pages: number } {
   const run = launch(plan, { crypto: nativeCrypto });
   for (let event = nextEvent(run); event; event = nextEvent(run)) write(event);
-  return run.outcome ?? {};
+  const [guest] = run.machine.asp.guests.values();
+  return { ...run.outcome, pages: guest?.measured.length ?? 0 };
 }
 
 /** Without --trace: the entries of the launch, and what VMM, kernel and firmware print meanwhile. */

@@ -1,10 +1,10 @@
 import type { CodeLens } from 'vscode-languageserver';
 import { toHex } from '../../engine/bytes.js';
 import { rootFault } from '../../engine/fault.js';
+import { EXPECT_DIGEST } from '../../engine/launch/expected-digest.js';
 import type { Analysis } from '../analysis.js';
 import { COPY_DIGEST, DEBUG_LAUNCH, REVEAL_FAULT } from '../protocol.js';
 import { locate } from '../references.js';
-import { EXPECT_DIGEST } from '../rules/expect-digest.js';
 import { rangeOf } from './ranges.js';
 
 /** Over `launch:`: the digest that the launch would have, or why it would fail; and the way into the debugger. */
