@@ -4,10 +4,10 @@
  * bit that matters, so the list of refused bits alone does not tell what happened.
  */
 import { hex } from '../../engine/address.js';
-import { defineFault, type Fault, makeFault } from '../../engine/fault.js';
+import { defineFault, type Fault, formatCode, makeFault } from '../../engine/fault.js';
 import { bitNames } from './policy-bits.js';
 import { writtenPolicy } from './policy-place.js';
-import { policyRefusals } from './policy-verdict.js';
+import { coversPolicyChecks, policyRefusals } from './policy-verdict.js';
 import type { Fix, FixContext, HostProfiles, Rule } from './rule.js';
 
 export const POLICY_DID_YOU_MEAN = defineFault<{
@@ -16,6 +16,7 @@ export const POLICY_DID_YOU_MEAN = defineFault<{
   slip: string;
   set: string;
   clear: string;
+  refused: string;
 }>({
   check: 'lint-policy-did-you-mean',
   layer: 'manifest',
@@ -23,7 +24,7 @@ export const POLICY_DID_YOU_MEAN = defineFault<{
   code: { kind: 'input' },
   title: 'Mistyped policy',
   message: (o) =>
-    `The policy ${o.policy} has ${o.slip}: did you mean ${o.meant}? As written it sets ${o.set} and leaves ${o.clear} clear.`,
+    `The policy ${o.policy} has ${o.slip}: did you mean ${o.meant}? As written it sets ${o.set} and leaves ${o.clear} clear, and ${o.refused}.`,
   why: 'The usual policy is 0x30000: bit 16 (SMT allowed) and bit 17 (reserved, must be one). With a zero too many the same digits set bits 20 and 21 instead, SINGLE_SOCKET and CXL_ALLOW, and leave both required bits clear. Even published examples have had this slip.',
   hint: (o) => `Write ${o.meant}.`,
   reference: 'AMD pub. 56860, guest policy; AMDESE/sev-guest issue 33',
@@ -33,7 +34,13 @@ export const POLICY_DID_YOU_MEAN = defineFault<{
 /** Policies that people mean: the default, with debugging, single socket, and both. */
 const USUAL = [0x3_0000n, 0xb_0000n, 0x13_0000n, 0x1b_0000n] as const;
 
-export const policyDidYouMean: Rule = { name: 'policy-did-you-mean', manifest: check, policy: check, fixes };
+export const policyDidYouMean: Rule = {
+  name: 'policy-did-you-mean',
+  manifest: check,
+  policy: check,
+  fixes,
+  covers: coversPolicyChecks(POLICY_DID_YOU_MEAN.check),
+};
 
 function check(context: FixContext): readonly Fault[] {
   const found = slipOf(context);
@@ -45,6 +52,7 @@ function check(context: FixContext): readonly Fault[] {
     slip,
     set: bitNames(value & ~meant),
     clear: bitNames(meant & ~value),
+    refused: refusedBy(context),
   };
   return [makeFault(POLICY_DID_YOU_MEAN, operands, { at: { file: context.path, range } })];
 }
@@ -65,6 +73,17 @@ interface Slip {
   readonly meant: bigint;
   readonly slip: string;
   readonly range: { readonly start: number; readonly end: number };
+}
+
+/** A slip explains all refused bits at once. */
+export function isSlip(context: FixContext): boolean {
+  return slipOf(context) !== undefined;
+}
+
+function refusedBy(context: FixContext): string {
+  const policy = writtenPolicy(context);
+  const [first] = policy ? policyRefusals(policy.value, policy.host) : [];
+  return first ? `${first.command} ends with ${formatCode(first.code)}` : 'nothing refuses it';
 }
 
 function slipOf(context: FixContext): Slip | undefined {

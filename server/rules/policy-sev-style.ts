@@ -6,7 +6,7 @@
 import { hex } from '../../engine/address.js';
 import { defineFault, type Fault, makeFault } from '../../engine/fault.js';
 import { writtenPolicy } from './policy-place.js';
-import { policyRefusals } from './policy-verdict.js';
+import { coversPolicyChecks, policyRefusals } from './policy-verdict.js';
 import type { Fix, FixContext, Rule } from './rule.js';
 
 export const POLICY_SEV_STYLE = defineFault<{ policy: bigint; meaning: string; abi: string; meant: string }>({
@@ -30,7 +30,13 @@ const FIRST_ABI_MINOR = 0x33n;
 /** Also for an SEV policy without NODBG: that hardly ever means that debugging is wanted. */
 const SNP_DEFAULT = 0x3_0000n;
 
-export const policySevStyle: Rule = { name: 'policy-sev-style', manifest: check, policy: check, fixes };
+export const policySevStyle: Rule = {
+  name: 'policy-sev-style',
+  manifest: check,
+  policy: check,
+  fixes,
+  covers: coversPolicyChecks(POLICY_SEV_STYLE.check),
+};
 
 function check(context: FixContext): readonly Fault[] {
   const policy = writtenPolicy(context);
@@ -53,7 +59,7 @@ function fixes(fault: Fault, context: FixContext): readonly Fix[] {
   return [{ title: `Change the policy to ${hex(meant)}`, preferred: true, changes: policy.replaceBy(meant) }];
 }
 
-function isSevStyle(policy: bigint): boolean {
+export function isSevStyle(policy: bigint): boolean {
   return policy > 0n && (policy & ~SEV_MASK) === 0n && policy < FIRST_ABI_MINOR;
 }
 

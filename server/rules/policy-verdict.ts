@@ -1,7 +1,7 @@
 import { firmwarePolicyFaults } from '../../engine/asp/policy-checks.js';
-import type { Fault } from '../../engine/fault.js';
+import { type Fault, faultDefinitions } from '../../engine/fault.js';
 import { kvmPolicyFaults } from '../../engine/kvm/policy-checks.js';
-import type { HostProfiles } from './rule.js';
+import type { Cover, HostProfiles } from './rule.js';
 
 /** What KVM and the firmware of one host say about a policy; shared by the policy rules. */
 
@@ -61,4 +61,13 @@ function groups(value: bigint): readonly bigint[] {
   if ((value & ABI_BITS) !== 0n) found.push(value & ABI_BITS);
   for (let bit = 1n << 16n; bit <= value; bit <<= 1n) if ((value & bit) !== 0n) found.push(bit);
   return found;
+}
+
+const POLICY_CHECKS = /^(kvm|fw)-policy-/;
+
+/** A rule that explains the whole policy stands for every check of KVM and of the firmware that would refuse it. */
+export function coversPolicyChecks(check: string): readonly Cover[] {
+  return faultDefinitions()
+    .filter((definition) => POLICY_CHECKS.test(definition.check))
+    .map((definition) => ({ check, engine: definition.check }));
 }

@@ -20,7 +20,7 @@ describe('policy rules', () => {
   it('0x300000: did you mean 0x30000, and every wrong bit', () => {
     const analysis = check(manifest('0x300000'));
     const found = analysis.faults.map((f) => f.check);
-    assert.equal(found[0], 'lint-policy-did-you-mean');
+    assert.deepEqual(found, ['lint-policy-did-you-mean'], 'one mistake, one error');
     assert.match(analysis.faults[0]?.message ?? '', /did you mean 0x30000\?/);
     assert.ok(
       analysis.faults.every((f) => f.at && analysis.text.slice(f.at.range.start, f.at.range.end) === '0x300000'),
