@@ -25,10 +25,11 @@ export interface DryRun extends LaunchOutcome {
   readonly complete: boolean;
 }
 
-/** The whole launch at once. A fault carries the place in the manifest that caused it. */
+/** The whole launch at once, without events of frames. A fault carries the place in the manifest that caused it. */
 export function dryRun(plan: LaunchPlan, options: LaunchOptions & { readonly maxEvents?: number } = {}): DryRun {
   const run = launch(plan, options);
   const { machine } = run;
+  machine.stack.quiet = true;
   const stop = runUntil(run, () => false, options.maxEvents);
   return stop.reason === 'end' ? { ...stop.outcome, machine, complete: true } : { machine, complete: false };
 }
