@@ -41,11 +41,8 @@ describe('a launch of a real OVMF', () => {
     await client.start(manifest, { stopOnEntry: true });
     await client.event('stopped');
     const labels = [...(await client.names())];
-    let slowest = 0;
     for (;;) {
-      const began = performance.now();
       const { ranges } = await client.ask<RmpRangesResponse>('snp/rmpRanges');
-      slowest = Math.max(slowest, performance.now() - began);
       assert.ok(ranges.length < 60, `${ranges.length} ranges are too many to read`);
       await client.ask('next', { threadId: 1 });
       const next = await client.stoppedOrEnded();
@@ -55,7 +52,6 @@ describe('a launch of a real OVMF', () => {
     }
     assert.match(labels.join('\n'), /^update 1: firmware/m);
     assert.match(client.output(), /Launch digest:\n[0-9a-f]{96}/);
-    assert.ok(slowest < 500, `the RMP took ${slowest} ms`);
   });
 
   it('stops at a single page by its address', async () => {

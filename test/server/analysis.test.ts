@@ -130,9 +130,7 @@ describe('analysis', () => {
 
   it('does not try out a launch that would stop the editor', () => {
     const text = `snp: 1\nvm: { memory: 2GiB }\nlaunch:\n  update:\n    - { gpa: 0, type: zero, length: 2GiB }\n`;
-    const started = Date.now();
     const analysis = check(text);
-    assert.ok(Date.now() - started < 1000);
     assert.ok(analysis.faults.some((fault) => fault.check === 'lint-launch-too-large-to-try'));
     assert.equal(analysis.digest, undefined);
   });

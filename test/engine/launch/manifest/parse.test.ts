@@ -198,12 +198,10 @@ describe('manifest grammar', () => {
   });
 });
 
+// Work that grows faster than the text would run into mocha's time limit here.
 describe('manifest grammar: hostile input', () => {
   const quick = (text: string): string[] => {
-    const start = process.hrtime.bigint();
     const found = problems(text);
-    const ms = Number(process.hrtime.bigint() - start) / 1e6;
-    assert.ok(ms < 3000, `took ${ms} ms`);
     assert.ok(found.length > 0 && found.length < 300);
     return found;
   };
