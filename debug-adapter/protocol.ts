@@ -4,6 +4,8 @@
  */
 import type { PageState } from '../engine/rmp/page-state.js';
 
+export type { PageState };
+
 /** Launch configuration. */
 export interface SnpLaunchArguments {
   /** Path of the launch manifest. */

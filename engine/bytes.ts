@@ -29,3 +29,8 @@ export function isZero(bytes: Uint8Array): boolean {
   for (const b of bytes) if (b !== 0) return false;
   return true;
 }
+
+/** A copy as a plain Uint8Array. `slice` will not do: that of a Node Buffer is a view. */
+export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end));
+}

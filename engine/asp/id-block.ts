@@ -1,4 +1,4 @@
-import { view } from '../bytes.js';
+import { copyBytes, view } from '../bytes.js';
 
 /** ID block: 96 bytes. AMD pub. 56860, SNP_LAUNCH_FINISH, ID block format. */
 export const ID_BLOCK_SIZE = 96;
@@ -32,9 +32,9 @@ export function encodeIdBlock(block: IdBlock): Uint8Array {
 export function decodeIdBlock(bytes: Uint8Array): IdBlock {
   const v = view(bytes);
   return {
-    ld: bytes.slice(0, 0x30),
-    familyId: bytes.slice(0x30, 0x40),
-    imageId: bytes.slice(0x40, 0x50),
+    ld: copyBytes(bytes, 0, 0x30),
+    familyId: copyBytes(bytes, 0x30, 0x40),
+    imageId: copyBytes(bytes, 0x40, 0x50),
     version: v.getUint32(0x50, true),
     guestSvn: v.getUint32(0x54, true),
     policy: v.getBigUint64(0x58, true),

@@ -62,7 +62,7 @@ export const isCpuStop = (thrown: unknown): thrown is CpuStop =>
 
 type UnimplementedOperands = { instruction: string; bytes: string; rip: string };
 export const unimplementedInstruction: FaultDefinition<UnimplementedOperands> = defineFault<UnimplementedOperands>({
-  check: 'cpu-instruction-missing',
+  check: 'hw-instruction-missing',
   layer: 'hardware',
   command: 'instruction',
   code: { kind: 'exception', name: '#UD', value: VECTOR.UD },

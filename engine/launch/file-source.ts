@@ -23,4 +23,6 @@ export interface FirmwareSearch {
   readonly path?: string;
   /** Every place that was looked at, in order, with the outcome in words. */
   readonly tried: readonly { readonly path: string; readonly outcome: string }[];
+  /** What to install, when nothing was found. */
+  readonly advice?: string;
 }

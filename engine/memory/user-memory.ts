@@ -1,5 +1,5 @@
 import { type Hva, hva, PAGE_SIZE } from '../address.js';
-import { filePage, type PageBytes } from './page-bytes.js';
+import { filePage, type PageBytes, ZERO_PAGE } from './page-bytes.js';
 
 /** The VMM's address space, as far as ioctls read from it and write to it. */
 export interface UserMemory {
@@ -12,6 +12,8 @@ export interface UserMapping {
   readonly label: string;
   /** Replaced by a copy at the first write, because files are shared. */
   bytes: Uint8Array;
+  /** Bytes mapped, if more than `bytes`: the rest reads as zero. */
+  readonly length?: number;
   writable: boolean;
   copied: boolean;
 }
@@ -22,20 +24,39 @@ export function createUserMemory(): UserMemory {
 
 /** Maps bytes at the next free, page-aligned address. */
 export function mapUser(user: UserMemory, label: string, bytes: Uint8Array, writable = true): Hva {
-  const start = user.next;
+  const start = reserveUser(user, bytes.length);
   user.mappings.push({ start, label, bytes, writable, copied: false });
-  user.next = hva(start + Math.ceil((bytes.length + 1) / PAGE_SIZE) * PAGE_SIZE + PAGE_SIZE);
   return start;
 }
 
+/** Takes `length` bytes of address space; nothing is mapped there yet. */
+export function reserveUser(user: UserMemory, length: number): Hva {
+  const start = user.next;
+  user.next = hva(start + Math.ceil((length + 1) / PAGE_SIZE) * PAGE_SIZE + PAGE_SIZE);
+  return start;
+}
+
+/** Maps `length` bytes at a reserved address: `bytes`, then zeros. Hides what was mapped there before. */
+export function mapUserAt(user: UserMemory, start: Hva, label: string, bytes: Uint8Array, length: number): void {
+  user.mappings.unshift({ start, label, bytes, length, writable: true, copied: false });
+}
+
 function find(user: UserMemory, address: number, length: number): UserMapping | undefined {
-  return user.mappings.find((m) => address >= m.start && address + length <= m.start + m.bytes.length);
+  return user.mappings.find((m) => address >= m.start && address + length <= m.start + (m.length ?? m.bytes.length));
 }
 
 /** copy_from_user: undefined means the access faults. */
 export function readUser(user: UserMemory, address: number, length: number): Uint8Array | undefined {
   const mapping = find(user, address, length);
-  return mapping?.bytes.subarray(address - mapping.start, address - mapping.start + length);
+  return mapping && slice(mapping, address - mapping.start, length);
+}
+
+function slice({ bytes }: UserMapping, offset: number, length: number): Uint8Array {
+  const part = bytes.subarray(offset, offset + length);
+  if (part.length === length) return part;
+  const padded = new Uint8Array(length);
+  padded.set(part);
+  return padded;
 }
 
 /** One page at `address`; shares the file's page object where it can, so that its digest is remembered. */
@@ -43,18 +64,23 @@ export function readUserPage(user: UserMemory, address: number): PageBytes | und
   const mapping = find(user, address, PAGE_SIZE);
   if (!mapping) return undefined;
   const offset = address - mapping.start;
-  if (!mapping.copied && offset % PAGE_SIZE === 0) return filePage(mapping.bytes, offset / PAGE_SIZE);
-  return { bytes: mapping.bytes.slice(offset, offset + PAGE_SIZE), frozen: false };
+  if (!mapping.copied && offset % PAGE_SIZE === 0) {
+    return offset < mapping.bytes.length ? filePage(mapping.bytes, offset / PAGE_SIZE) : ZERO_PAGE;
+  }
+  return { bytes: slice(mapping, offset, PAGE_SIZE).slice(), frozen: false };
 }
 
 /** copy_to_user: false means the access faults. */
 export function writeUser(user: UserMemory, address: number, data: Uint8Array): boolean {
   const mapping = find(user, address, data.length);
   if (!mapping?.writable) return false;
-  if (!mapping.copied) {
-    mapping.bytes = mapping.bytes.slice();
+  const offset = address - mapping.start;
+  if (!mapping.copied || offset + data.length > mapping.bytes.length) {
+    const copy = new Uint8Array(Math.max(mapping.bytes.length, offset + data.length));
+    copy.set(mapping.bytes);
+    mapping.bytes = copy;
     mapping.copied = true;
   }
-  mapping.bytes.set(data, address - mapping.start);
+  mapping.bytes.set(data, offset);
   return true;
 }

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, PAGES_PER_2M, type Pfn, pfn, type Spa, spa } from '../address.js';
+import { gpa, PAGE_SIZE, PAGES_PER_2M, type Pfn, pfn, type Spa, spa } from '../address.js';
 import { decodeEntry, encodeEntry, HYPERVISOR_ENTRY, type RmpEntry } from './entry.js';
 
 /**
@@ -85,17 +85,59 @@ export function writeEntry(rmp: Rmp, frame: Pfn, entry: RmpEntry): RmpChange {
   const offset = (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE;
   const before = decodeEntry(chunk, offset);
   const head = frame % PAGES_PER_2M === 0;
-  const delta = (entry.assigned ? 1 : 0) - (before.assigned ? 1 : 0);
+  const delta = assignedSubPages(entry) - assignedSubPages(before);
   const count = head ? before.subPageCount : decodeEntry(chunk, 0).subPageCount;
-  // The count concerns 4 KiB sub-pages: a 2 MiB entry needs none.
-  const counted = before.pageSize2M || entry.pageSize2M ? count : count + delta;
-  const after: RmpEntry = { ...entry, subPageCount: head ? counted & 0x1ff : entry.subPageCount };
+  const counted = count + delta;
+  const after: RmpEntry = { ...entry, subPageCount: head ? counted & 0x1ff : 0 };
   encodeEntry(after, chunk, offset);
   if (!head && counted !== count) {
     encodeEntry({ ...decodeEntry(chunk, 0), subPageCount: counted & 0x1ff }, chunk, 0);
   }
   rmp.changedAt.set(frame, ++rmp.revision);
   return { pfn: frame, before, after };
+}
+
+/** The count concerns 4 KiB sub-pages: a 2 MiB entry adds none. */
+function assignedSubPages(entry: RmpEntry): number {
+  return entry.assigned && !entry.pageSize2M ? 1 : 0;
+}
+
+/**
+ * Writes the same entry to `count` pages from `start` at once, as SNP_INIT does with the pages of the table
+ * itself. No change is reported page by page.
+ */
+export function fillEntries(rmp: Rmp, start: Pfn, count: number, entry: RmpEntry): void {
+  const raw = new DataView(new ArrayBuffer(RMP_ENTRY_SIZE));
+  encodeEntry({ ...entry, subPageCount: 0 }, raw, 0);
+  const bytes = new Uint8Array(raw.buffer);
+  const end = start + count;
+  for (let frame: number = start; frame < end; ) {
+    const index = Math.floor(frame / PAGES_PER_2M);
+    const stop = Math.min(end, (index + 1) * PAGES_PER_2M);
+    let chunk = rmp.chunks.get(index);
+    if (!chunk) {
+      chunk = new DataView(new ArrayBuffer(PAGES_PER_2M * RMP_ENTRY_SIZE));
+      rmp.chunks.set(index, chunk);
+    }
+    const region = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    for (; frame < stop; frame++) region.set(bytes, (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE);
+    let assigned = 0;
+    for (let i = 0; i < PAGES_PER_2M; i++) assigned += (chunk.getUint8(i * RMP_ENTRY_SIZE) & 3) === 1 ? 1 : 0;
+    encodeEntry({ ...decodeEntry(chunk, 0), subPageCount: assigned & 0x1ff }, chunk, 0);
+  }
+  rmp.revision++;
+}
+
+/**
+ * The entry that governs a page: its own, or, inside a 2 MiB RMP page, that of the region's head with the GPA of
+ * the page itself (Linux arch/x86/virt/svm/sev.c `__snp_lookup_rmpentry` reads the size there too).
+ */
+export function effectiveEntry(rmp: Rmp, frame: Pfn): RmpEntry {
+  const index = frame % PAGES_PER_2M;
+  if (index === 0) return readEntry(rmp, frame);
+  const head = readEntry(rmp, headOf(frame));
+  if (!head.assigned || !head.pageSize2M) return readEntry(rmp, frame);
+  return { ...head, gpa: gpa(head.gpa + index * PAGE_SIZE), subPageCount: 0 };
 }
 
 /** True if any 4 KiB sub-page of the region of `frame` is assigned. */

@@ -93,12 +93,16 @@ export interface KvmProfile {
   readonly contextBeforeChecks: boolean;
   /** SNP_POLICY_MASK_VALID: any other policy bit is -EINVAL. */
   readonly policyMask: bigint;
+  /** Bits that are accepted beyond policyMask if the firmware reports them (SNP_FEATURE_INFO). */
+  readonly policyFeatureBits: bigint;
   readonly policySmtRequired: boolean;
   readonly policySingleSocketRefused: boolean;
   /** A page that populate finds already there: v15 refuses any, 6.11 only a prepared one. */
   readonly populateRefusesPresent: boolean;
   /** errno of an assigned RMP entry in post_populate. */
   readonly assignedErrno: 'EINVAL' | 'EEXIST';
+  /** errno of a failed RMP lookup in post_populate; undefined: that of the lookup itself. */
+  readonly lookupErrno?: 'EINVAL';
   /** v15 returned the number of bytes not copied instead of -EFAULT from post_populate. */
   readonly copyFaultReturnsCount: boolean;
   /** v15 checks the PRIVATE attribute per page inside post_populate, 6.11 before the RMP in populate. */
@@ -111,10 +115,12 @@ const V15: KvmProfile = {
   release: 'v15',
   contextBeforeChecks: true,
   policyMask: 0x1b_ffffn, // bits 17:0, 19, 20
+  policyFeatureBits: 0n,
   policySmtRequired: true,
   policySingleSocketRefused: true,
   populateRefusesPresent: true,
   assignedErrno: 'EINVAL',
+  lookupErrno: 'EINVAL',
   copyFaultReturnsCount: true,
   attributeCheckInPopulate: false,
   populateFailurePunches: true,
@@ -126,6 +132,7 @@ const V6_11: KvmProfile = {
   contextBeforeChecks: false,
   populateRefusesPresent: false,
   assignedErrno: 'EEXIST',
+  lookupErrno: undefined,
   copyFaultReturnsCount: false,
   attributeCheckInPopulate: true,
   populateFailurePunches: false,
@@ -135,6 +142,11 @@ export const KVM_PROFILES: Readonly<Record<KvmRelease, KvmProfile>> = {
   v15: V15,
   'v15+fixes': { ...V15, release: 'v15+fixes' },
   '6.11': V6_11,
-  // 6.18 also accepts the policy bits that the firmware's feature discovery reports; see kvm/policy-checks.
-  '6.18': { ...V6_11, release: '6.18', policySmtRequired: false, policySingleSocketRefused: false },
+  '6.18': {
+    ...V6_11,
+    release: '6.18',
+    policySmtRequired: false,
+    policySingleSocketRefused: false,
+    policyFeatureBits: 0x1e0_0000n, // CXL_ALLOW, MEM_AES_256_XTS, RAPL_DIS, CIPHERTEXT_HIDING_DRAM
+  },
 };

@@ -56,10 +56,12 @@ export type Op<T> = Generator<EngineEvent, T, void>;
 export interface FrameStack {
   readonly frames: Frame[];
   nextId: number;
+  /** A dry run wants only the outcome: frames are opened without their enter and leave events. */
+  quiet: boolean;
 }
 
 export function createFrameStack(): FrameStack {
-  return { frames: [], nextId: 1 };
+  return { frames: [], nextId: 1, quiet: false };
 }
 
 export interface FrameOptions {
@@ -89,11 +91,12 @@ export function* inFrame<T>(
     page: options.page,
   };
   const depth = stack.frames.length;
+  if (stack.quiet) return yield* body(frame);
   stack.frames.push(frame);
   yield { kind: 'enter', depth, frame };
   const value = yield* body(frame);
   const { result, fault } = describe(value);
-  yield { kind: 'leave', depth, frame, result, ...(fault ? { fault } : {}) };
+  yield fault ? { kind: 'leave', depth, frame, result, fault } : { kind: 'leave', depth, frame, result };
   stack.frames.pop();
   return value;
 }

@@ -9,12 +9,14 @@ export interface LaunchOutcome {
   readonly fault?: Fault;
 }
 
-/** A launch being executed. `position` counts the events consumed; the machine stands right after the last. */
+/** A launch being executed. `position` counts the events consumed; the machine stands right after `last`. */
 export interface LaunchRun {
   readonly plan: LaunchPlan;
   readonly machine: Machine;
   readonly events: Op<LaunchOutcome>;
   position: number;
+  /** The event at which the run stands; undefined before the first. */
+  last?: EngineEvent;
   outcome?: LaunchOutcome;
 }
 
@@ -31,6 +33,7 @@ export function nextEvent(run: LaunchRun): EngineEvent | undefined {
     return undefined;
   }
   run.position++;
+  run.last = step.value;
   return step.value;
 }
 

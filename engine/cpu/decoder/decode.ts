@@ -204,7 +204,7 @@ function setPlace(operand: Operand, place: OperandPlace, number: number, size: n
   operand.highByte = false;
 }
 
-function setImmediate(out: Instruction, operand: Operand, kind: OperandKind): void {
+function readImmediate(out: Instruction, operand: Operand, kind: OperandKind): void {
   setPlace(operand, OperandPlace.immediate, 0, kind === 'Ib' || kind === 'Ic' || kind === '1' ? 1 : out.operandSize);
   let value = 0;
   switch (kind) {
@@ -314,7 +314,7 @@ function readOperand(out: Instruction, operand: Operand, kind: OperandKind): boo
       out.immediate2 = next16();
       return true;
     default:
-      setImmediate(out, operand, kind);
+      readImmediate(out, operand, kind);
       return true;
   }
 }

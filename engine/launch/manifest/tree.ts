@@ -1,4 +1,5 @@
 import type { TextRange } from '../../fault.js';
+import type { PolicyFieldName } from '../policy/fields.js';
 
 /**
  * The manifest as it was written: every field with its ranges, wrong values left out (they are problems).
@@ -15,6 +16,7 @@ export interface Field<T> {
 export interface ManifestTree {
   readonly snp?: Field<number>;
   readonly host: {
+    readonly key?: TextRange;
     readonly range?: TextRange;
     readonly processor?: Field<string>;
     readonly firmware?: Field<string>;
@@ -22,6 +24,7 @@ export interface ManifestTree {
     readonly memory?: Field<number>;
   };
   readonly vm: {
+    readonly key?: TextRange;
     readonly range?: TextRange;
     readonly vmm?: Field<string>;
     readonly vcpus?: Field<number>;
@@ -38,18 +41,25 @@ export interface ManifestTree {
     readonly updateKey?: TextRange;
     readonly finish?: FinishTree;
   };
-  readonly expect: { readonly range?: TextRange; readonly digest?: Field<Uint8Array> };
+  readonly expect: { readonly key?: TextRange; readonly range?: TextRange; readonly digest?: Field<Uint8Array> };
 }
 
 export type PolicyValue =
   | { readonly kind: 'number'; readonly value: bigint }
   /** Named fields, folded into their number. */
-  | { readonly kind: 'fields'; readonly value: bigint }
+  | { readonly kind: 'fields'; readonly value: bigint; readonly fields: readonly PolicyFieldTree[] }
   | { readonly kind: 'file'; readonly path: string };
 
+/** One named field of a policy; `value` is the number in the field's bits. */
+export interface PolicyFieldTree extends Field<bigint> {
+  readonly name: PolicyFieldName;
+}
+
+/** `index`: place in launch.update, entries that could not be read included. */
 export type UpdateTree =
   | {
       readonly kind: 'firmware';
+      readonly index: number;
       readonly range: TextRange;
       readonly path: Field<string>;
       readonly kernel?: Field<string>;
@@ -58,6 +68,7 @@ export type UpdateTree =
     }
   | {
       readonly kind: 'pages';
+      readonly index: number;
       readonly range: TextRange;
       readonly type: Field<'normal' | 'zero' | 'unmeasured' | 'secrets' | 'cpuid'>;
       readonly gpa?: Field<number>;
@@ -68,12 +79,13 @@ export type UpdateTree =
     }
   | {
       readonly kind: 'vmsa';
+      readonly index: number;
       readonly range: TextRange;
       readonly vcpu?: Field<number>;
       readonly registers?: Field<readonly { readonly name: Field<string>; readonly value: Field<bigint> }[]>;
       readonly file?: Field<string>;
     }
-  | { readonly kind: 'igvm'; readonly range: TextRange; readonly path: Field<string> };
+  | { readonly kind: 'igvm'; readonly index: number; readonly range: TextRange; readonly path: Field<string> };
 
 export interface CpuidLeafTree {
   readonly range: TextRange;

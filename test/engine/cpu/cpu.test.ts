@@ -151,7 +151,7 @@ describe('guest CPU core', () => {
     // vaddps ymm0, ymm0, ymm0
     const cpu = flatMachine([0xc5, 0xfc, 0x58, 0xc0]);
     const end = cpu.run(10);
-    assert.ok(end.reason === 'fault' && end.fault.check === 'cpu-instruction-missing');
+    assert.ok(end.reason === 'fault' && end.fault.check === 'hw-instruction-missing');
     assert.match(end.fault.message, /The guest executed .*c5fc58c0/);
     assert.equal(cpu.registers.rip, 0x1000n);
   });

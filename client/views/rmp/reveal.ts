@@ -1,0 +1,24 @@
+import * as vscode from 'vscode';
+import type { RmpNode } from './nodes.js';
+import type { RmpTree } from './tree.js';
+
+/**
+ * Shows the lines of the manifest that made a page. `keepFocus`: the person walks through the tree and wants to
+ * stay there.
+ */
+export async function revealManifestLine(tree: RmpTree, node: RmpNode | undefined, keepFocus = false): Promise<void> {
+  const page = node && (await tree.firstPage(node));
+  const source = page?.source;
+  if (!source) {
+    vscode.window.setStatusBarMessage('$(info) No line of the manifest made this page', 3000);
+    return;
+  }
+  const document = await vscode.workspace.openTextDocument(source.path);
+  const selection = new vscode.Range(source.line, 0, source.endLine, document.lineAt(source.endLine).text.length);
+  const editor = await vscode.window.showTextDocument(document, {
+    preserveFocus: keepFocus,
+    preview: false,
+    selection,
+  });
+  editor.revealRange(selection, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+}

@@ -1,0 +1,67 @@
+/**
+ * Every error that a person can meet in the debugger, in one place. Numbers are stable; `showUser` ones open a
+ * message box, the others stay beside the input that caused them.
+ */
+export class UserError extends Error {
+  constructor(
+    readonly id: number,
+    message: string,
+    readonly showUser = false,
+  ) {
+    super(message);
+    this.name = 'UserError';
+  }
+}
+
+export const userErrors = {
+  malformedMessage: () => new UserError(1000, 'This message is not a request of the Debug Adapter Protocol.'),
+  unknownRequest: (command: string) => new UserError(1001, `The debugger does not support the request ${command}.`),
+  badArgument: (name: string, expected: string) =>
+    new UserError(1002, `The argument ${name} of this request is missing or wrong: expected ${expected}.`),
+  internal: (detail: string) =>
+    new UserError(1003, `The debugger met an error of its own: ${detail}. Please report it with the manifest.`, true),
+
+  noManifest: () =>
+    new UserError(
+      2001,
+      'The launch configuration names no manifest. Set "manifest" to the path of a *.snp.yaml file.',
+      true,
+    ),
+  unreadableManifest: (path: string, detail: string) =>
+    new UserError(2002, `The launch manifest ${path} cannot be read: ${detail}.`, true),
+  unresolvable: (first: string, others: number) =>
+    new UserError(
+      2003,
+      others === 0
+        ? first
+        : `${first} (${others} more ${others === 1 ? 'problem' : 'problems'}: see the Debug Console.)`,
+      true,
+    ),
+  alreadyLaunched: () => new UserError(2004, 'This session has launched already. Use restart for another run.'),
+  attachUnsupported: () =>
+    new UserError(
+      2005,
+      'An emulated launch cannot be attached to. Use a configuration with "request": "launch".',
+      true,
+    ),
+
+  notLaunched: () => new UserError(3001, 'No launch is loaded yet.'),
+  ended: () => new UserError(3002, 'The launch has ended. Restart the session to run it again.'),
+  running: () => new UserError(3003, 'The launch is running. Pause it first.'),
+  notRunning: () => new UserError(3004, 'The launch is not running.'),
+  unknownThread: (id: number) => new UserError(3005, `There is no thread ${id}: a launch has the one thread 1.`),
+  staleFrame: (id: number) =>
+    new UserError(3006, `The stack frame ${id} is gone: the launch has moved on since it was shown.`),
+  staleReference: (reference: number) =>
+    new UserError(3007, `The variable reference ${reference} is gone: the launch has moved on since it was shown.`),
+  noException: () => new UserError(3008, 'The launch is not stopped on a fault.'),
+  badMemoryReference: (reference: string) =>
+    new UserError(3009, `${reference} is not a memory reference of this session: use host:0x… or plain:0x….`),
+
+  expression: (message: string) => new UserError(4001, message),
+} as const;
+
+export function toUserError(error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  return userErrors.internal(error instanceof Error ? error.message : String(error));
+}

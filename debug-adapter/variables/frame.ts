@@ -1,0 +1,44 @@
+import { gpaOf, hex } from '../../engine/address.js';
+import { formatOperand, type Operand } from '../../engine/fault.js';
+import type { Frame } from '../../engine/timeline/event.js';
+import { flagView, groupView, hexView, type Member, member, numberView, textView, type View } from './view.js';
+
+/** Arguments of one operation, as the caller gave them. */
+export function argumentMembers(frame: Frame): readonly Member[] {
+  const page = frame.page;
+  return [
+    ...Object.entries(frame.args).map(([name, value]) => member(name, operandView(value))),
+    ...(page && frame.args['gfn'] === undefined ? [member('page_gpa', hexView(gpaOf(page.gfn)))] : []),
+    ...(page?.pfn !== undefined && frame.args['pfn'] === undefined
+      ? [member('page_spa', hexView(page.pfn * 4096))]
+      : []),
+  ];
+}
+
+/** Operands carry addresses as hex text; in expressions they are numbers. */
+export function operandView(value: Operand): View {
+  if (typeof value === 'boolean') return flagView(value);
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? numberView(value) : textView(String(value));
+  if (typeof value === 'bigint') return hexView(value);
+  return /^0x[0-9a-f]{1,16}$/i.test(value) ? { ...hexView(BigInt(value)), text: value } : textView(value);
+}
+
+export function frameView(frame: Frame): View {
+  return groupView(frame.name, () => [
+    member('name', textView(frame.name)),
+    member('layer', textView(frame.layer)),
+    member(
+      'args',
+      groupView(argumentText(frame), () => argumentMembers(frame)),
+    ),
+  ]);
+}
+
+/** `type=NORMAL, gfn=0x800` */
+export function argumentText(frame: Frame): string {
+  const args = Object.entries(frame.args).map(([name, value]) => `${name}=${formatOperand(value)}`);
+  if (frame.page && frame.args['gfn'] === undefined && frame.args['gpa'] === undefined) {
+    args.push(`gpa=${hex(gpaOf(frame.page.gfn))}`);
+  }
+  return args.join(', ');
+}

@@ -1,0 +1,25 @@
+/** `exit_reason` of struct kvm_run, as far as SNP guests meet it. Linux include/uapi/linux/kvm.h, KVM_EXIT_*. */
+export const KVM_EXIT_REASONS: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
+  0: ['UNKNOWN', 'the hardware exit is unknown to KVM'],
+  1: ['EXCEPTION', 'exception in the guest'],
+  2: ['IO', 'port input or output, from an IOIO event in the GHCB'],
+  3: ['HYPERCALL', 'for SNP: number 12, MAP_GPA_RANGE, a page state change that the VMM has to make'],
+  4: ['DEBUG', 'guest debug event'],
+  5: ['HLT', 'HLT without an in-kernel interrupt controller'],
+  6: ['MMIO', 'MMIO access, from an MMIO event in the GHCB'],
+  7: ['IRQ_WINDOW_OPEN', 'an interrupt can be injected now'],
+  8: ['SHUTDOWN', 'triple fault in the guest; for SNP the VMSA cannot be read, so registers show as zero'],
+  9: ['FAIL_ENTRY', 'VMRUN failed: hardware_entry_failure_reason is the exit code, all ones for VMEXIT_INVALID'],
+  10: ['INTR', 'a signal interrupted KVM_RUN'],
+  17: ['INTERNAL_ERROR', 'KVM could not go on'],
+  24: ['SYSTEM_EVENT', 'type 6, SEV_TERM: the guest asked for termination; data[0] is the GHCB MSR (see ghcb-msr)'],
+  29: ['X86_RDMSR', 'RDMSR for the VMM'],
+  30: ['X86_WRMSR', 'WRMSR for the VMM'],
+  33: ['X86_BUS_LOCK', 'bus lock in the guest'],
+  39: [
+    'MEMORY_FAULT',
+    'private access to a shared page or the reverse, or no guest_memfd behind the page: flags bit 3 PRIVATE, gpa, size',
+  ],
+  40: ['VMGEXIT', 'series v15: the VMM has to supply certificates (in current kernels 40 is TDX)'],
+  43: ['SNP_REQ_CERTS', 'current kernels: the VMM has to supply certificates'],
+};

@@ -1,0 +1,199 @@
+import { type Gpa, gpa, hex, hva } from '../address.js';
+import { view } from '../bytes.js';
+import { defineFault, type Fault, faultAt, makeFault } from '../fault.js';
+import { kvmCreateGuestMemfd } from '../kvm/ioctl/kvm-create-guest-memfd.js';
+import { kvmCreateVcpu } from '../kvm/ioctl/kvm-create-vcpu.js';
+import { kvmSetMemoryAttributes } from '../kvm/ioctl/kvm-set-memory-attributes.js';
+import { kvmSetSregs } from '../kvm/ioctl/kvm-set-sregs.js';
+import { kvmSetUserMemoryRegion2 } from '../kvm/ioctl/kvm-set-user-memory-region2.js';
+import type { IoctlResult } from '../kvm/result.js';
+import {
+  encodeCreateGuestMemfd,
+  encodeMemoryAttributes,
+  encodeMemoryRegion2,
+  KVM_MEM_GUEST_MEMFD,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+} from '../kvm/uapi/memory-structs.js';
+import { reserveUser } from '../memory/user-memory.js';
+import type { Op } from '../timeline/event.js';
+import { inVmm, passStruct, report, type Vmm, type VmmStep, vmOf } from './context.js';
+import { firmwareAt } from './firmware-location.js';
+
+const FOUR_GIB = 0x1_0000_0000;
+/** QEMU hw/i386/pc_q35.c: with this much RAM or more, what lies below 4 GiB is cut to 2 GiB. */
+const Q35_LOWMEM_LIMIT = 0xb000_0000;
+const Q35_LOWMEM = 0x8000_0000;
+
+export const FIRMWARE_SIZE = defineFault<{ path: string; size: string }>({
+  check: 'vmm-firmware-size',
+  layer: 'vmm',
+  command: '-bios',
+  code: { kind: 'input' },
+  title: 'Firmware is not a multiple of 64 KiB',
+  message: (o) => `The firmware ${o.path} has ${o.size} bytes, which is not a positive multiple of 64 KiB.`,
+  why: 'QEMU maps the image so that it ends at 4 GiB and takes only whole 64 KiB blocks: a truncated image would put the reset vector in the wrong place.',
+  hint: 'Use an unmodified OVMF image, the combined one or CODE; not VARS, and not one that was cut or packed.',
+  reference: 'QEMU hw/i386/x86-common.c x86_bios_rom_init()',
+  confirmed: true,
+});
+
+export const RESET_VECTOR = defineFault<{ path: string }>({
+  check: 'vmm-reset-vector',
+  layer: 'vmm',
+  command: '-bios',
+  code: { kind: 'input' },
+  title: 'No SEV-ES reset block in the firmware',
+  message: (o) => `QEMU finds no SEV-ES reset block in ${o.path}, so it does not know where the other vCPUs start.`,
+  why: 'The initial registers of a vCPU of an encrypted guest are measured, so the start address of the application processors has to be known beforehand. OVMF publishes it in its GUIDed table. QEMU asks for it even with one vCPU.',
+  hint: 'Use an OVMF image that was built with SEV-ES and SNP support.',
+  reference: 'QEMU target/i386/sev.c sev_es_save_reset_vector(); hw/i386/pc_sysfw.c x86_firmware_configure()',
+  confirmed: true,
+});
+
+export const VMSA_FEATURES = defineFault<{ vcpu: number; features: string; vm: string }>({
+  check: 'vmm-vmsa-features',
+  layer: 'vmm',
+  command: 'kvm_arch_put_registers',
+  code: { kind: 'input' },
+  title: 'VMSA with other SEV features than the VM',
+  message: (o) => `SEV_FEATURES in the VMSA of vCPU ${o.vcpu} is ${o.features}, but the VM has ${o.vm}.`,
+  why: 'KVM writes the features of KVM_SEV_INIT2 into the VMSA of every vCPU; a VMSA with other features cannot be launched, and its measurement would be another one.',
+  hint: 'Set vm.vmsa-features to the value in the VMSA.',
+  reference: 'QEMU target/i386/sev.c check_sev_features(); Linux arch/x86/kvm/svm/sev.c sev_es_sync_vmsa()',
+  confirmed: true,
+});
+
+/** vCPUs, guest memory, firmware, registers: in the order of QEMU's q35 board. */
+export function* boardInit(vmm: Vmm): VmmStep {
+  return (
+    (yield* x86CpusInit(vmm)) ??
+    (yield* pcMemoryInit(vmm)) ??
+    (yield* x86BiosRomInit(vmm)) ??
+    (yield* putRegisters(vmm))
+  );
+}
+
+function x86CpusInit(vmm: Vmm): VmmStep {
+  const { vcpus, cpu } = vmm.plan.vm;
+  return inVmm(vmm, 'x86_cpus_init', { vcpus, cpu }, function* () {
+    for (let id = 0; id < vcpus; id++) {
+      const { ret, fault } = yield* kvmCreateVcpu(vmm.machine, vmOf(vmm), id);
+      if (!fault) continue;
+      yield report(vmm, `kvm_init_vcpu: kvm_get_vcpu failed (${id}): error ${ret}`);
+      return fault;
+    }
+    return undefined;
+  });
+}
+
+/** One guest_memfd for all RAM, and a slot for the part below and for the part above 4 GiB. */
+function pcMemoryInit(vmm: Vmm): VmmStep {
+  const { memory } = vmm.plan.vm;
+  return inVmm(vmm, 'pc_memory_init', { ram_size: hex(memory) }, function* () {
+    const below = Math.min(memory, memory >= Q35_LOWMEM_LIMIT ? Q35_LOWMEM : Q35_LOWMEM_LIMIT);
+    const memfd = yield* ramBlockAdd(vmm, memory);
+    if (memfd.fault) return memfd.fault;
+    const base = reserveUser(vmm.machine.user, memory);
+    const low = yield* kvmSetPhysMem(vmm, { name: 'ram-below-4g', gpa: gpa(0), size: below, hva: base }, memfd.ret, 0);
+    if (low || memory <= below) return low;
+    const above = { name: 'ram-above-4g', gpa: gpa(FOUR_GIB), size: memory - below, hva: hva(base + below) };
+    return yield* kvmSetPhysMem(vmm, above, memfd.ret, below);
+  });
+}
+
+function x86BiosRomInit(vmm: Vmm): VmmStep {
+  const { firmware, vm } = vmm.plan;
+  if (!firmware) return nothing();
+  const { path, bytes, base, resetEip } = firmware;
+  const size = bytes.length;
+  return inVmm(vmm, 'x86_bios_rom_init', { bios: path, gpa: hex(base), size: hex(size) }, function* () {
+    if (vm.vmm === 'qemu' && (size === 0 || size % 0x1_0000 !== 0)) {
+      yield report(vmm, `could not load PC BIOS '${path}'`);
+      return atFirmware(vmm, makeFault(FIRMWARE_SIZE, { path, size: hex(size) }));
+    }
+    const memfd = yield* ramBlockAdd(vmm, size);
+    if (memfd.fault) return atFirmware(vmm, memfd.fault);
+    const start = reserveUser(vmm.machine.user, size);
+    const failed = yield* kvmSetPhysMem(vmm, { name: 'pc.bios', gpa: base, size, hva: start }, memfd.ret, 0);
+    if (failed) return atFirmware(vmm, failed);
+    if (vm.vmm === 'qemu' && resetEip === undefined) {
+      yield report(vmm, 'failed to locate and/or save reset vector');
+      return atFirmware(vmm, makeFault(RESET_VECTOR, { path }));
+    }
+    return undefined;
+  });
+}
+
+// biome-ignore lint/correctness/useYield: a step that does nothing.
+function* nothing(): VmmStep {
+  return undefined;
+}
+
+function atFirmware(vmm: Vmm, fault: Fault): Fault {
+  const at = firmwareAt(vmm.plan);
+  return at ? faultAt(fault, at) : fault;
+}
+
+function* ramBlockAdd(vmm: Vmm, size: number): Op<IoctlResult> {
+  const argp = passStruct(vmm, encodeCreateGuestMemfd({ size, flags: 0n }));
+  const result = yield* kvmCreateGuestMemfd(vmm.machine, vmOf(vmm), argp);
+  if (result.fault) yield report(vmm, `failed to create guest_memfd: error ${result.ret}`);
+  return result;
+}
+
+/** QEMU kvm_set_phys_mem(): the slot, and the whole of it private at once. */
+function kvmSetPhysMem(
+  vmm: Vmm,
+  region: { readonly name: string; readonly gpa: Gpa; readonly size: number; readonly hva: number },
+  fd: number,
+  offset: number,
+): VmmStep {
+  const { name, size } = region;
+  const args = { region: name, gpa: hex(region.gpa), size: hex(size) };
+  return inVmm(vmm, 'kvm_set_phys_mem', args, function* () {
+    const slot = encodeMemoryRegion2({
+      slot: vmm.nextSlot++,
+      flags: KVM_MEM_GUEST_MEMFD,
+      guestPhysAddr: region.gpa,
+      memorySize: size,
+      userspaceAddr: region.hva,
+      guestMemfdOffset: offset,
+      guestMemfd: fd,
+    });
+    const set = yield* kvmSetUserMemoryRegion2(vmm.machine, vmOf(vmm), passStruct(vmm, slot), name);
+    if (set.fault) {
+      yield report(vmm, `kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION2 failed, ret=${set.ret}`);
+      return set.fault;
+    }
+    vmm.regions.push({ name, gpa: region.gpa, size, hva: hva(region.hva) });
+    const attributes = yield* setPrivate(vmm, region.gpa, size);
+    if (attributes.fault) yield report(vmm, `failed to set memory (${hex(region.gpa)}+${hex(size)}) with attr 0x8`);
+    return attributes.fault;
+  });
+}
+
+/** QEMU kvm_set_memory_attributes_private(). */
+export function setPrivate(vmm: Vmm, address: number, size: number): Op<IoctlResult> {
+  const attributes = { address, size, attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE, flags: 0n };
+  return kvmSetMemoryAttributes(vmm.machine, vmOf(vmm), passStruct(vmm, encodeMemoryAttributes(attributes)));
+}
+
+const VMSA_SEV_FEATURES = 0x3b0;
+
+function putRegisters(vmm: Vmm): VmmStep {
+  return inVmm(vmm, 'kvm_arch_put_registers', { vcpus: vmm.plan.vm.vcpus }, function* () {
+    const vm = vmOf(vmm);
+    for (const vcpu of vm.vcpus) {
+      const vmsa = vmm.plan.vmsas[vcpu.index];
+      if (!vmsa) throw new Error(`the plan has no VMSA for vCPU ${vcpu.index}`);
+      const features = view(vmsa).getBigUint64(VMSA_SEV_FEATURES, true);
+      if (features !== vm.vmsaFeatures) {
+        yield report(vmm, `VMSA of vCPU ${vcpu.index} contains unsupported sev_features: ${hex(features)}`);
+        return makeFault(VMSA_FEATURES, { vcpu: vcpu.index, features: hex(features), vm: hex(vm.vmsaFeatures) });
+      }
+      const { fault } = yield* kvmSetSregs(vmm.machine, vcpu, vmsa);
+      if (fault) return fault;
+    }
+    return undefined;
+  });
+}

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { portableCrypto } from '../../engine/crypto.js';
+import { nativeCrypto } from '../../platform/native-crypto.js';
+
+describe('native crypto', () => {
+  it('gives the hashes of the portable implementation', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat(16), (bytes, offset) => {
+        const data = bytes.subarray(Math.min(offset, bytes.length));
+        assert.deepEqual(nativeCrypto.sha384(data), portableCrypto.sha384(data));
+        assert.deepEqual(nativeCrypto.sha256(data), portableCrypto.sha256(data));
+      }),
+    );
+  });
+
+  it('returns arrays of their own', () => {
+    const first = nativeCrypto.sha384(Uint8Array.of(1));
+    const copy = first.slice();
+    nativeCrypto.sha384(Uint8Array.of(2));
+    assert.deepEqual(first, copy);
+    assert.equal(first.constructor, Uint8Array);
+  });
+});
