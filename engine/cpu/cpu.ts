@@ -8,14 +8,16 @@ import {
   type GuestException,
   isCpuStop,
   isGuestException,
+  stopMissing,
   stopUnimplemented,
   VECTOR,
 } from './exception.js';
 import { type Block, CodeCache, type CodeMode, wrap } from './interpreter/code-cache.js';
 import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
 import { JumpCache } from './interpreter/jump-cache.js';
-import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
+import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD, STACK_ACCESS } from './interpreter/record.js';
 import { SoftwareTlb } from './interpreter/software-tlb.js';
+import { RFLAGS } from './semantics/flags.js';
 import type { ImportedHelper } from './semantics/helpers.js';
 import {
   ARENA,
@@ -29,6 +31,7 @@ import {
   SCRATCH,
   SEGMENT_SIZE,
   SEGMENT_TABLE,
+  SYSTEM_FLAGS,
 } from './state/layout.js';
 import { Registers } from './state/registers.js';
 
@@ -92,6 +95,9 @@ export class Cpu {
   private consolidatedForms = 0;
   /** Record in execution when TypeScript was called; 0 when no instruction is half done. */
   private current = 0;
+  /** The instructions of this slice began with RFLAGS.TF set: it has just one. */
+  private stepping = false;
+  private trapSuppressed = false;
   /** RIP at which a breakpoint does not stop now. */
   private passedBreakpoint: bigint | undefined;
   /** What a write across pages in SCRATCH stands for. */
@@ -132,6 +138,11 @@ export class Cpu {
     return this.executedBefore + this.slice - left - pending;
   }
 
+  /** RIP of the instruction in execution; between instructions that of the next. */
+  get instructionRip(): bigint {
+    return this.current === 0 ? this.registers.rip : this.ripOf(this.current);
+  }
+
   // --- running ---
 
   /**
@@ -149,21 +160,52 @@ export class Cpu {
     return { reason: 'limit' };
   }
 
-  private runSlice(count: number): RunResult | undefined {
-    this.startSlice(count);
+  private runSlice(limit: number): RunResult | undefined {
+    this.stepping = this.singleStep;
+    const end = this.instructions + 1;
+    this.startSlice(this.stepping ? 1 : limit);
     try {
-      this.generated.run(this.lookup(this.registers.rip));
+      this.generated.run(this.stepping ? this.stepBlock(this.registers.rip) : this.lookup(this.registers.rip));
       // The next block is longer than what is left of the slice: a block of just that many instructions.
       const left = this.view.getInt32(LEFT, true);
       if (left > 0) this.generated.run(this.partialBlock(this.registers.rip, left));
       this.passedBreakpoint = undefined;
-      return undefined;
+      return this.stepping ? this.stepped() : undefined;
     } catch (thrown) {
-      return this.stopped(thrown);
+      // What comes after the stepped instruction comes after its trap.
+      const done = this.stepping && this.current === 0 && this.instructions === end;
+      return done ? this.stepped() : this.stopped(thrown);
     } finally {
       this.current = 0;
       this.startSlice(0);
     }
+  }
+
+  private get singleStep(): boolean {
+    return (this.view.getInt32(SYSTEM_FLAGS, true) & RFLAGS.TF) !== 0;
+  }
+
+  /** #DB after an instruction that began with RFLAGS.TF set. It takes no time of its own. */
+  private stepped(): RunResult | undefined {
+    if (this.trapSuppressed) {
+      this.trapSuppressed = false;
+      return undefined;
+    }
+    return this.deliver(exception(VECTOR.DB, { trap: true }));
+  }
+
+  private deliver(pending: GuestException): RunResult | undefined {
+    try {
+      return this.environment.deliver(pending) ? undefined : { reason: 'exception', exception: pending };
+    } catch (again) {
+      if (!isCpuStop(again) || !again.fault) throw again;
+      return { reason: 'fault', fault: again.fault };
+    }
+  }
+
+  /** For instructions in TypeScript after which there is no single-step trap: INT n, a load of SS. */
+  suppressTrap(): void {
+    this.trapSuppressed = this.stepping;
   }
 
   private startSlice(count: number): void {
@@ -175,20 +217,17 @@ export class Cpu {
   private stopped(thrown: unknown): RunResult | undefined {
     if (isCpuStop(thrown)) {
       this.settle(thrown.reason === 'halt');
+      // The trap after HLT wakes the processor at once.
+      if (thrown.reason === 'halt' && this.stepping) return this.stepped();
       if (thrown.fault) return { reason: 'fault', fault: thrown.fault };
       return { reason: thrown.reason === 'breakpoint' ? 'breakpoint' : 'halt' };
     }
     if (!isGuestException(thrown)) throw thrown;
     this.settle(thrown.trap);
-    try {
-      if (!this.environment.deliver(thrown)) return { reason: 'exception', exception: thrown };
-    } catch (again) {
-      if (!isCpuStop(again) || !again.fault) throw again;
-      return { reason: 'fault', fault: again.fault };
-    }
+    const failed = this.deliver(thrown);
     // Delivery takes the time of one instruction, so that a loop of faults ends.
-    this.executedBefore++;
-    return undefined;
+    if (!failed) this.executedBefore++;
+    return failed;
   }
 
   /** Makes count and RIP right after generated code was left in the middle of a block. */
@@ -203,6 +242,12 @@ export class Cpu {
   private ripOf(record: number): bigint {
     const next = this.view.getBigUint64(record + RECORD.next, true);
     return wrap(next - BigInt(this.view.getUint8(record + RECORD.length)), this.environment.mode.codeSize);
+  }
+
+  /** Lets the slice end with the instruction that has just been executed. */
+  private endSlice(): void {
+    this.slice -= this.view.getInt32(LEFT, true);
+    this.view.setInt32(LEFT, 0, true);
   }
 
   private consolidate(): void {
@@ -265,6 +310,16 @@ export class Cpu {
     return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second, count).address;
   }
 
+  /** A block of the one instruction after which #DB comes. */
+  private stepBlock(rip: bigint): number {
+    this.lookup(rip);
+    const address = this.partialBlock(rip, 1);
+    const { encoding, repeat } = this.code.decoded;
+    if (repeat !== 0 && encoding !== undefined && encoding.repeat !== 'none')
+      throw stopMissing('a trap after each element of a repeated string instruction (RFLAGS.TF)', hex(rip));
+    return address;
+  }
+
   /** Follows a direct branch for the first time and links the records if both lie in one page. */
   private chain(record: number, linkOffset: number): number {
     const { generation } = this.code;
@@ -305,6 +360,7 @@ export class Cpu {
     }
     view.setInt32(LEFT, view.getInt32(LEFT, true) + left - 1, true);
     this.current = 0;
+    if (this.singleStep !== this.stepping) this.endSlice();
     const next = this.registers.rip;
     return this.jumps.find(next) ?? this.lookup(next);
   }
@@ -339,19 +395,22 @@ export class Cpu {
   }
 
   /** Outside of the 48 bits that page tables translate: #SS for the stack segment, #GP for all others. */
-  private checkCanonical(linear: bigint, count: number, record: number): void {
+  private checkCanonical(linear: bigint, access: number, record: number): void {
     if (this.environment.mode.codeSize !== 64) return;
+    const count = access & (STACK_ACCESS - 1);
     for (const address of [linear, linear + BigInt(count - 1)]) {
       const sign = BigInt.asIntN(64, address) >> 47n;
       if (sign === 0n || sign === -1n) continue;
-      const isStack = this.view.getUint16(record + RECORD.segment, true) === SEGMENT_TABLE + SEGMENT_SIZE * 2;
+      const segment = this.view.getUint16(record + RECORD.segment, true);
+      const isStack = (access & STACK_ACCESS) !== 0 || segment === SEGMENT_TABLE + SEGMENT_SIZE * 2;
       throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
     }
   }
 
-  private readSlow(linear: bigint, count: number, record: number): number {
+  private readSlow(linear: bigint, access: number, record: number): number {
     this.current = record;
-    this.checkCanonical(linear, count, record);
+    this.checkCanonical(linear, access, record);
+    const count = access & (STACK_ACCESS - 1);
     const first = this.translate(linear, 'read');
     const here = PAGE - (first & (PAGE - 1));
     if (here < count) {
@@ -365,9 +424,10 @@ export class Cpu {
     return first;
   }
 
-  private writeSlow(linear: bigint, count: number, record: number): number {
+  private writeSlow(linear: bigint, access: number, record: number): number {
     this.current = record;
-    this.checkCanonical(linear, count, record);
+    this.checkCanonical(linear, access, record);
+    const count = access & (STACK_ACCESS - 1);
     const first = this.translate(linear, 'write');
     const here = PAGE - (first & (PAGE - 1));
     let result = first;

@@ -80,3 +80,24 @@ export const unimplementedInstruction: FaultDefinition<UnimplementedOperands> = 
 export function stopUnimplemented(operands: UnimplementedOperands): CpuStop {
   return { kind: 'stop', reason: 'fault', fault: makeFault(unimplementedInstruction, operands) };
 }
+
+type MissingOperands = { behaviour: string; rip: string };
+export const missingBehaviour: FaultDefinition<MissingOperands> = defineFault<MissingOperands>({
+  check: 'hw-behaviour-missing',
+  layer: 'hardware',
+  command: 'instruction',
+  code: { kind: 'exception', name: '#UD', value: VECTOR.UD },
+  title: 'The emulated CPU does not have this mechanism yet',
+  message: ({ behaviour, rip }) => `At ${rip} the guest needs ${behaviour}, which the emulated CPU does not implement.`,
+  why:
+    'The instruction exists, but what it would do here is missing. The emulator stops instead of doing something ' +
+    'else than a processor does, because the state after it would be wrong without anybody noticing.',
+  hint: 'Change the guest so that it does without this mechanism.',
+  reference: 'AMD64 Architecture Programmer’s Manual volume 2',
+  confirmed: true,
+});
+
+/** Ends the run before an instruction that needs what is not there. */
+export function stopMissing(behaviour: string, rip: string): CpuStop {
+  return { kind: 'stop', reason: 'fault', fault: makeFault(missingBehaviour, { behaviour, rip }) };
+}

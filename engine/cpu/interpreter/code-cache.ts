@@ -5,7 +5,6 @@ import {
   createInstruction,
   type Instruction,
   OperandPlace,
-  Segment,
 } from '../decoder/instruction.js';
 import { definitionOf } from '../semantics/index.js';
 import { GPR, PAGE, SEGMENT_SIZE, SEGMENT_TABLE, XMM, ZERO } from '../state/layout.js';
@@ -18,6 +17,8 @@ import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './record.js';
 export interface CodeMode {
   readonly codeSize: CodeSize;
   readonly stackSize: CodeSize;
+  /** XMM instructions are executed; where they are not, TypeScript raises #UD or #NM. */
+  readonly vectors: boolean;
 }
 
 export type Undecodable = 'invalid' | 'tooLong' | 'unknown';
@@ -63,6 +64,8 @@ export class CodeCache {
   /** Counts how often the arena was emptied: addresses of blocks before mean nothing any more. */
   generation = 0;
   kept: KeptInstruction[] = [];
+  /** What the last call of `build` decoded last. */
+  readonly decoded = createInstruction();
   readonly breakpoints = new Set<bigint>();
   /** Figures for the benchmark. */
   readonly statistics = { blocks: 0, instructions: 0, dropped: 0 };
@@ -81,7 +84,7 @@ export class CodeCache {
   }
 
   private static key(rip: bigint, mode: CodeMode): bigint {
-    return rip * 16n + BigInt((mode.codeSize >> 5) * 4 + (mode.stackSize >> 5));
+    return rip * 32n + BigInt((mode.vectors ? 16 : 0) + (mode.codeSize >> 5) * 4 + (mode.stackSize >> 5));
   }
 
   find(page: number, rip: bigint, mode: CodeMode): Block | undefined {
@@ -139,7 +142,7 @@ export class CodeCache {
     if (this.next + BLOCK.size + (MAX_INSTRUCTIONS + 1) * RECORD.size > this.arenaEnd) this.empty();
     const instructions: Instruction[] = [];
     const trouble: (Undecodable | undefined)[] = [];
-    const scratch = createInstruction();
+    const scratch = this.decoded;
     const most = Math.min(limit ?? MAX_INSTRUCTIONS, MAX_INSTRUCTIONS);
     const first = page * PAGE;
     let at = first + offset;
@@ -214,7 +217,9 @@ export class CodeCache {
   ): void {
     const { view } = this;
     const forms = instructions.map((i, n) =>
-      trouble[n] === undefined && definitionOf(i.encoding?.semantics ?? '') ? this.staticForm(i, mode) : undefined,
+      trouble[n] === undefined && definitionOf(i.encoding?.semantics ?? '') && (mode.vectors || !usesVectors(i))
+        ? this.staticForm(i, mode)
+        : undefined,
     );
     const flags = analyseFlags(forms.map((s) => s?.user ?? { whenLive: undefined, whenDead: undefined }));
     view.setInt32(address + BLOCK.count, instructions.length, true);
@@ -283,8 +288,7 @@ export class CodeCache {
     }
     view.setUint16(at + RECORD.base, i.base < 0 ? ZERO : GPR + 8 * i.base, true);
     view.setUint16(at + RECORD.index, i.index < 0 ? ZERO : GPR + 8 * i.index, true);
-    const segment = usesStackOnly(i) ? Segment.SS : i.segment;
-    view.setUint16(at + RECORD.segment, SEGMENT_TABLE + SEGMENT_SIZE * segment, true);
+    view.setUint16(at + RECORD.segment, SEGMENT_TABLE + SEGMENT_SIZE * i.segment, true);
     view.setUint8(at + RECORD.scale, i.scale);
     view.setUint8(at + RECORD.condition, i.opcode & 15);
     const displacement = (BigInt(i.displacementHigh) << 32n) | BigInt(i.displacement >>> 0);
@@ -320,10 +324,7 @@ export class CodeCache {
   }
 }
 
-/** Its memory access, if any, goes through SS: decides between #SS and #GP. */
-const usesStackOnly = (i: Instruction): boolean =>
-  /^(PUSH|POP|CALL|RET|LEAVE)/.test(i.encoding?.semantics ?? '') &&
-  i.operands.every((o) => o.place !== OperandPlace.memory);
+export const usesVectors = (i: Instruction): boolean => i.operands.some((o) => o.place === OperandPlace.vector);
 
 const isRelative = (i: Instruction): boolean => {
   const kind = i.encoding?.operands[0];

@@ -41,6 +41,9 @@ export const RECORD = {
   size: 56,
 } as const;
 
+/** Beside the bytes of a slow access: it is one of the stack, whatever segment the operand has. */
+export const STACK_ACCESS = 0x100;
+
 export const ASK_JUMP_CACHE = 1;
 
 /** Handler numbers that are no forms. */

@@ -1,5 +1,6 @@
 import { OperandPlace } from '../decoder/instruction.js';
 import type { Form } from '../interpreter/form.js';
+import { STACK_ACCESS } from '../interpreter/record.js';
 import { CONTEXT, GPR, SCRATCH, SEGMENT_SIZE, SEGMENT_TABLE, SYSTEM_FLAGS, TLB, XMM } from '../state/layout.js';
 import type { FunctionBuilder, Value, ValueWidth, Width } from '../wasm/function-builder.js';
 import type { Comparison } from '../wasm/opcodes.js';
@@ -177,7 +178,7 @@ export abstract class SemanticContext {
     return f.compare('eq', f.and(last, -4096), f.load(64, entry, tag));
   }
 
-  load(width: ValueWidth, linear: Value): Value {
+  load(width: ValueWidth, linear: Value, stack = false): Value {
     const f = this.f;
     this.traits.faults = true;
     const pointer = f.temporary(32);
@@ -185,12 +186,12 @@ export abstract class SemanticContext {
     f.if(
       this.hits(linear, entry, width / 8, TLB.read),
       () => f.set(pointer, f.add(f.zeroExtend(linear, 32), f.load(32, entry, TLB.delta))),
-      () => f.set(pointer, this.slowRead(linear, width / 8)),
+      () => f.set(pointer, this.slowRead(linear, (width / 8) | (stack ? STACK_ACCESS : 0))),
     );
     return f.let(f.load(width, f.get(pointer)));
   }
 
-  store(linear: Value, value: Value): void {
+  store(linear: Value, value: Value, stack = false): void {
     const f = this.f;
     this.traits.faults = true;
     const bytes = value.width / 8;
@@ -199,7 +200,10 @@ export abstract class SemanticContext {
     f.if(
       this.hits(linear, entry, bytes, TLB.write),
       () => f.store(f.add(f.zeroExtend(linear, 32), f.load(32, entry, TLB.delta)), 0, bound),
-      () => this.storeTo({ linear, pointer: f.let(this.slowWrite(linear, bytes)), bytes }, bound),
+      () => {
+        const pointer = f.let(this.slowWrite(linear, bytes | (stack ? STACK_ACCESS : 0)));
+        this.storeTo({ linear, pointer, bytes }, bound);
+      },
     );
   }
 
@@ -243,7 +247,7 @@ export abstract class SemanticContext {
     const bytes = value.width / 8;
     const bound = f.let(value);
     const pointer = f.let(this.wrapAddress(f.sub(from, bytes), this.form.stackSize));
-    this.store(this.linear('SS', pointer, bytes, true), bound);
+    this.store(this.linear('SS', pointer, bytes, true), bound, true);
     return pointer;
   }
 
@@ -255,7 +259,7 @@ export abstract class SemanticContext {
   popped(width: Width, extraBytes = 0): { value: Value; after: Value } {
     const f = this.f;
     const pointer = this.stackPointer();
-    const value = this.load(width, this.linear('SS', pointer, width / 8, false));
+    const value = this.load(width, this.linear('SS', pointer, width / 8, false), true);
     return { value, after: f.let(f.add(pointer, width / 8 + extraBytes)) };
   }
 

@@ -40,7 +40,7 @@ define('PUSHF', (i, f) => {
 });
 define('LEAVE', (i, f) => {
   const frame = f.let(f.zeroExtend(i.register(Register.RBP, i.form.stackSize), 64));
-  const value = i.load(i.width, i.linear('SS', frame, i.width / 8, false));
+  const value = i.load(i.width, i.linear('SS', frame, i.width / 8, false), true);
   i.setStackPointer(f.add(frame, i.width / 8));
   i.setRegister(Register.RBP, value);
 });

@@ -1,4 +1,5 @@
 import { exception, VECTOR } from '../exception.js';
+import { isCanonical } from './paging.js';
 import { CR0, CR4, EFER, has, isLongMode, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -36,13 +37,16 @@ export function setControl(v: Vcpu, n: number, value: bigint): void {
       state.cr2 = value;
       return;
     case 3:
-      state.cr3 = value;
+      // Bit 63 says "do not flush" where there are PCIDs: flushing all the same is allowed.
+      state.cr3 = has(state.cr4, CR4.PCIDE) ? value & ~(1n << 63n) : value;
       v.cpu.flushTlb();
       return;
     case 4: {
       const word = Number(value & 0xffff_ffffn);
       if (value >> 32n !== 0n || (word & ~CR4_KNOWN) !== 0) throw gp0();
       if (isLongMode(state) && !has(word, CR4.PAE)) throw gp0();
+      if (has(word, CR4.PCIDE) && !has(state.cr4, CR4.PCIDE) && (!isLongMode(state) || (state.cr3 & 0xfffn) !== 0n))
+        throw gp0();
       state.cr4 = word;
       break;
     }
@@ -114,9 +118,33 @@ const ADDRESS_MSRS: readonly number[] = [
   MSR.SYSENTER_EIP,
 ];
 
+const DR7 = { enabled: 0xff, generalDetect: 0x2000, fixed: 0x400 } as const;
+
+/** DR4 and DR5 are DR6 and DR7 unless CR4.DE forbids them. */
+export function debugNumber(v: Vcpu, n: number): number {
+  if (n !== 4 && n !== 5) return n;
+  if (has(v.state.cr4, CR4.DE)) throw exception(VECTOR.UD);
+  return n + 2;
+}
+
+/** Keeps what is written; matches raise no #DB yet, so enabling them raises the Fault. */
+export function setDebug(v: Vcpu, n: number, value: bigint): void {
+  const { debug } = v.state;
+  const number = debugNumber(v, n);
+  if (number < 6) {
+    debug[number] = value;
+    return;
+  }
+  if (value >> 32n !== 0n) throw gp0();
+  const word = Number(value);
+  if (number === 7 && has(word, DR7.enabled)) throw v.missing('a breakpoint in the debug registers (enabled in DR7)');
+  if (number === 7 && has(word, DR7.generalDetect)) throw v.missing('the guard of the debug registers (DR7.GD)');
+  debug[number] = number === 6 ? BigInt(((word & 0xe00f) | 0xffff_0ff0) >>> 0) : BigInt((word & ~0xd000) | DR7.fixed);
+}
+
 export function writeMsr(v: Vcpu, number: number, value: bigint): void {
   const { state, registers } = v;
-  if (ADDRESS_MSRS.includes(number) && BigInt.asUintN(64, BigInt.asIntN(48, value)) !== value) throw gp0();
+  if (ADDRESS_MSRS.includes(number) && !isCanonical(value)) throw gp0();
   switch (number) {
     case MSR.EFER: {
       const known = EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE | EFER.SVME;

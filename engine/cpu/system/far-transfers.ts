@@ -190,11 +190,17 @@ export function returnFar(v: Vcpu, i: Instruction): void {
 
 export function interruptReturn(v: Vcpu, i: Instruction): void {
   const bytes = i.operandSize;
+  if (isProtected(v.state) && has(v.registers.flags, RFLAGS.NT)) {
+    if (isLongMode(v.state)) throw exception(VECTOR.GP, { errorCode: 0 });
+    throw v.missing('the return from a nested task (IRET with RFLAGS.NT)');
+  }
   const stack = new Stack(v);
   const rip = stack.pop(bytes);
   const selector = Number(stack.pop(bytes) & 0xffffn);
   const flags = Number(stack.pop(bytes) & 0xffff_ffffn);
   if (isProtected(v.state)) {
+    const toVirtual = !isLongMode(v.state) && v.state.cpl === 0 && bytes === 4 && has(flags, RFLAGS.VM);
+    if (toVirtual) throw v.missing('virtual-8086 mode (IRET with RFLAGS.VM)');
     // IRET of 64-bit mode takes RSP and SS even within one privilege.
     returnTo(v, stack, { rip, selector, flags, bytes, extra: 0 }, v.codeSize === 64);
     return;

@@ -1,7 +1,7 @@
 import { type Instruction, Segment } from '../decoder/instruction.js';
 import { type CpuStop, exception, VECTOR } from '../exception.js';
 import { RFLAGS } from '../semantics/flags.js';
-import { readControl, readMsr, setControl, writeMsr } from './control.js';
+import { debugNumber, readControl, readMsr, setControl, setDebug, writeMsr } from './control.js';
 import {
   callFar,
   interruptReturn,
@@ -14,6 +14,7 @@ import {
 } from './far-transfers.js';
 import { deliverEvent } from './interrupts.js';
 import { readMemory, readOperand, segmentOffset, setRegister, writeMemory, writeOperand } from './operands.js';
+import { isCanonical } from './paging.js';
 import { input, inputString, output, outputString } from './ports.js';
 import { ATTRIBUTE, loadDataSegment, readSystemDescriptor, selectorFault } from './segments.js';
 import { CR4, has, isProtected, MSR } from './system-state.js';
@@ -38,11 +39,18 @@ function needsIopl(v: Vcpu): void {
 
 function software(v: Vcpu, vector: number): void {
   deliverEvent(v, { vector, errorCode: undefined, software: true });
+  v.cpu.suppressTrap();
+}
+
+/** User mode may not read what only a kernel sets, where CR4.UMIP says so. */
+function checkUmip(v: Vcpu): void {
+  if (has(v.state.cr4, CR4.UMIP) && v.state.cpl !== 0) throw GP0();
 }
 
 /** Descriptor table registers have 2 + 4 bytes in memory, 2 + 8 in 64-bit mode. */
 const tableBytes = (v: Vcpu): number => (v.codeSize === 64 ? 8 : 4);
 const storeTable = (table: 'gdtr' | 'idtr') => (v: Vcpu, i: Instruction) => {
+  checkUmip(v);
   writeMemory(v, i, 2, BigInt(v.state[table].limit));
   writeMemory(v, i, tableBytes(v), v.state[table].base, 2n);
 };
@@ -74,8 +82,11 @@ const loadSystemSegment = (n: 6 | 7) => (v: Vcpu, i: Instruction) => {
   if (busy) v.writeLinear(d.at + 5n, 1, BigInt((d.attributes & 0xff) | busy), true);
   v.registers.setSegment(n, { selector, attributes: d.attributes | busy, limit: d.limit, base: d.base });
 };
-const storeSelector = (n: number) => (v: Vcpu, i: Instruction) =>
+const storeSelector = (n: number) => (v: Vcpu, i: Instruction) => {
+  if (!isProtected(v.state)) throw exception(VECTOR.UD);
+  checkUmip(v);
   writeOperand(v, i, 0, BigInt(v.registers.segment(n).selector));
+};
 
 const loadPointer = (segment: Segment) => (v: Vcpu, i: Instruction) => {
   const offset = readMemory(v, i, i.operandSize);
@@ -83,14 +94,24 @@ const loadPointer = (segment: Segment) => (v: Vcpu, i: Instruction) => {
   writeOperand(v, i, 0, offset);
 };
 
+const shadowNext = (v: Vcpu): void => {
+  v.state.shadowAt = v.cpu.instructions + 1;
+};
+
+/** The instruction after a load of SS, usually one of RSP, is not separated from it. */
 const shadow = (v: Vcpu, segment: number): void => {
-  if (segment === Segment.SS) v.state.interruptShadow = true;
+  if (segment !== Segment.SS) return;
+  shadowNext(v);
+  v.cpu.suppressTrap();
 };
 
 const setIf = (value: boolean) => (v: Vcpu) => {
+  const { cpl, cr4 } = v.state;
+  if (has(cr4, CR4.PVI) && cpl === 3 && ((v.registers.flags >> 12) & 3) < 3)
+    throw v.missing('protected-mode virtual interrupts (CR4.PVI)');
   needsIopl(v);
-  const { registers, state } = v;
-  if (value && !has(registers.flags, RFLAGS.IF)) state.interruptShadow = true;
+  const { registers } = v;
+  if (value && !has(registers.flags, RFLAGS.IF)) shadowNext(v);
   registers.flags = value ? registers.flags | RFLAGS.IF : registers.flags & ~RFLAGS.IF;
 };
 const setAc = (value: boolean) => (v: Vcpu) => {
@@ -106,7 +127,7 @@ const readBase = (segment: Segment) => (v: Vcpu, i: Instruction) => {
 const writeBase = (segment: Segment) => (v: Vcpu, i: Instruction) => {
   if (!has(v.state.cr4, CR4.FSGSBASE)) throw exception(VECTOR.UD);
   const base = readOperand(v, i, 0);
-  if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base) throw GP0();
+  if (!isCanonical(base)) throw GP0();
   v.registers.setSegment(segment, { ...v.registers.segment(segment), base });
 };
 
@@ -185,7 +206,10 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   LTR: loadSystemSegment(7),
   SLDT: storeSelector(6),
   STR: storeSelector(7),
-  SMSW: (v, i) => writeOperand(v, i, 0, BigInt(v.state.cr0)),
+  SMSW: (v, i) => {
+    checkUmip(v);
+    writeOperand(v, i, 0, BigInt(v.state.cr0 >>> 0));
+  },
   LMSW: (v, i) => {
     // PE can be set but not cleared.
     const low = Number(readOperand(v, i, 0)) & 0xf;
@@ -193,12 +217,11 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   },
   CLTS: (v) => {
     v.state.cr0 &= ~8;
+    v.modeChanged();
   },
   MOV_TO_CR: (v, i) => setControl(v, i.operands[0].register, readOperand(v, i, 1)),
   MOV_FROM_CR: (v, i) => writeOperand(v, i, 0, readControl(v, i.operands[1].register)),
-  MOV_TO_DR: (v, i) => {
-    v.state.debug[debugNumber(v, i.operands[0].register)] = readOperand(v, i, 1);
-  },
+  MOV_TO_DR: (v, i) => setDebug(v, i.operands[0].register, readOperand(v, i, 1)),
   MOV_FROM_DR: (v, i) => writeOperand(v, i, 0, v.state.debug[debugNumber(v, i.operands[1].register)] ?? 0n),
   INVLPG: (v) => v.cpu.flushTlb(),
   RDMSR: (v) => {
@@ -268,13 +291,6 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   },
   STMXCSR: (v, i) => writeMemory(v, i, 4, BigInt(v.cpu.view.getUint32(0x500, true))),
 };
-
-/** DR4 and DR5 are DR6 and DR7 unless CR4.DE forbids them. */
-function debugNumber(v: Vcpu, n: number): number {
-  if (n !== 4 && n !== 5) return n;
-  if (has(v.state.cr4, CR4.DE)) throw exception(VECTOR.UD);
-  return n + 2;
-}
 
 export function systemInstruction(semantics: string): SystemInstruction | undefined {
   return INSTRUCTIONS[semantics];

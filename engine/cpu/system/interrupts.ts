@@ -63,7 +63,7 @@ const maskOf = (size: number): bigint => (1n << BigInt(size)) - 1n;
 export function deliverEvent(v: Vcpu, event: Event): void {
   if (!isProtected(v.state)) deliverReal(v, event);
   else deliverProtected(v, event);
-  v.state.interruptShadow = false;
+  v.state.shadowAt = -1;
 }
 
 function deliverReal(v: Vcpu, event: Event): void {
@@ -93,6 +93,7 @@ function readGate(v: Vcpu, event: Event): Gate {
   const dpl = Number((raw >> 45n) & 3n);
   // 0xE and 0xF: interrupt and trap gate; 6 and 7: their 16-bit forms, outside of long mode only.
   const known = type === 0xe || type === 0xf || (!long && (type === 6 || type === 7));
+  if (!long && type === 5 && !(event.software && dpl < cpl)) throw v.missing('a task gate in the interrupt table');
   if (!known || (event.software && dpl < cpl)) throw gateFault(event.vector, event);
   if ((raw & (1n << 47n)) === 0n) throw gateFault(event.vector, event, VECTOR.NP);
   const upper = long ? v.readLinear(idtr.base + BigInt(entry + 8), 4, true) : 0n;
@@ -162,13 +163,14 @@ function deliverProtected(v: Vcpu, event: Event): void {
   registers.set(RSP, keep | stack.pointer);
 }
 
-/** Stack of an inner privilege from a 32-bit task state segment. */
+/** Stack of an inner privilege from a 16-bit or 32-bit task state segment. */
 function innerStack(v: Vcpu, cpl: number) {
   const tss = v.registers.segment(TR);
-  const at = 4 + 8 * cpl;
-  if (at + 7 > tss.limit) throw selectorFault(VECTOR.TS, tss.selector);
-  const esp = v.readLinear(tss.base + BigInt(at), 4, true);
-  const selector = Number(v.readLinear(tss.base + BigInt(at + 4), 2, true));
+  const bytes = (tss.attributes & 8) !== 0 ? 4 : 2;
+  const at = bytes + 2 * bytes * cpl;
+  if (at + 2 * bytes - 1 > tss.limit) throw selectorFault(VECTOR.TS, tss.selector);
+  const esp = v.readLinear(tss.base + BigInt(at), bytes, true);
+  const selector = Number(v.readLinear(tss.base + BigInt(at + bytes), 2, true));
   const d = readDescriptor(v, selector, VECTOR.TS);
   const fits = (selector & 3) === cpl && dplOf(d.attributes) === cpl && (d.attributes & 0x1a) === 0x12;
   if (!fits) throw selectorFault(VECTOR.TS, selector);

@@ -1,5 +1,6 @@
 import { type Instruction, type Operand, OperandPlace } from '../decoder/instruction.js';
 import { exception, VECTOR } from '../exception.js';
+import { isCanonical } from './paging.js';
 import type { Vcpu } from './vcpu.js';
 
 /** Operands of instructions that are written in TypeScript. */
@@ -10,7 +11,12 @@ const FS = 4;
 /** Linear address of an offset in a segment, with the checks of the mode. */
 export function segmentOffset(v: Vcpu, n: number, offset: bigint, bytes: number, write: boolean): bigint {
   const { base, attributes, limit } = v.registers.segment(n);
-  if (v.codeSize === 64) return BigInt.asUintN(64, n >= FS ? base + offset : offset);
+  if (v.codeSize === 64) {
+    const linear = BigInt.asUintN(64, n >= FS ? base + offset : offset);
+    if (!isCanonical(linear) || !isCanonical(linear + BigInt(bytes - 1)))
+      throw exception(n === SS ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
+    return linear;
+  }
   const isCode = (attributes & 8) !== 0;
   const allowed =
     (attributes & 0x80) !== 0 && (write ? !isCode && (attributes & 2) !== 0 : !isCode || (attributes & 2) !== 0);

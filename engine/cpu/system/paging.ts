@@ -75,6 +75,9 @@ function fault(state: SystemState, request: WalkRequest, reason: number): never 
   throw exception(VECTOR.PF, { errorCode, address: request.linear });
 }
 
+/** Do the upper bits repeat bit 47? Others are outside of what four levels of page tables translate. */
+export const isCanonical = (linear: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, linear)) === linear;
+
 interface Rights {
   readonly write: boolean;
   readonly user: boolean;
@@ -106,6 +109,7 @@ export function walk(
 ): WalkResult {
   const { linear, access } = request;
   if (!has(state.cr0, CR0.PG)) return { address: Number(linear & 0xffff_f000n), writable: true };
+  if (!isCanonical(linear)) throw exception(VECTOR.GP, { errorCode: 0 });
   const levels = levelsOf(state);
   const bytes = levels === LEGACY ? 4 : 8;
   const pageMask = levels === LEGACY ? 0xffff_f000n : ((1n << BigInt(physicalBits)) - 1n) & ~0xfffn;

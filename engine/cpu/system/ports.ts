@@ -5,7 +5,7 @@ import { segmentOffset, setRegister } from './operands.js';
 import { has, isProtected } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
 
-/** IN, OUT, INS, OUTS. The permission bitmap of the task state segment is not looked at: above IOPL it is #GP. */
+/** IN, OUT, INS, OUTS, with the permission bitmap of the task state segment: APM volume 2, section 12.2.5. */
 
 /** The machine's ports; a guest under SEV-ES gets #VC before it comes to them. */
 export interface Ports {
@@ -15,9 +15,26 @@ export interface Ports {
 
 const [RAX, RCX, RDX, RSI, RDI] = [0, 1, 2, 6, 7];
 
-function portsOf(v: Vcpu): Ports | undefined {
-  if (isProtected(v.state) && v.state.cpl > ((v.registers.flags >> 12) & 3))
-    throw exception(VECTOR.GP, { errorCode: 0 });
+const TR = 7;
+/** Types of a 32-bit or 64-bit task state segment, available and busy: only they have a bitmap. */
+const WIDE_TSS = [9, 11];
+/** Offset of the bitmap's offset in the task state segment. */
+const BITMAP_BASE = 0x66;
+
+/** Above IOPL every byte of the access needs a clear bit; the bitmap ends with the segment. */
+function checkPermission(v: Vcpu, port: number, bytes: number): void {
+  if (!isProtected(v.state) || v.state.cpl <= ((v.registers.flags >> 12) & 3)) return;
+  const tss = v.registers.segment(TR);
+  const refused = exception(VECTOR.GP, { errorCode: 0 });
+  if (!WIDE_TSS.includes(tss.attributes & 0x1f) || tss.limit < BITMAP_BASE + 1) throw refused;
+  const at = Number(v.readLinear(tss.base + BigInt(BITMAP_BASE), 2, true)) + (port >> 3);
+  if (at + 1 > tss.limit) throw refused;
+  const bits = Number(v.readLinear(tss.base + BigInt(at), 2, true)) >> (port & 7);
+  if ((bits & ((1 << bytes) - 1)) !== 0) throw refused;
+}
+
+function portsOf(v: Vcpu, port: number, bytes: number): Ports | undefined {
+  checkPermission(v, port, bytes);
   return v.ports;
 }
 
@@ -26,19 +43,20 @@ function portNumber(v: Vcpu, i: Instruction, n: 0 | 1): number {
 }
 
 export function input(v: Vcpu, i: Instruction): boolean {
-  const ports = portsOf(v);
-  if (!ports) return false;
   const { size } = i.operands[0];
-  setRegister(v, RAX, size, BigInt(ports.read(portNumber(v, i, 1), size) >>> 0));
+  const port = portNumber(v, i, 1);
+  const ports = portsOf(v, port, size);
+  if (!ports) return false;
+  setRegister(v, RAX, size, BigInt(ports.read(port, size) >>> 0));
   return true;
 }
 
 export function output(v: Vcpu, i: Instruction): boolean {
-  const ports = portsOf(v);
-  if (!ports) return false;
   const { size } = i.operands[1];
-  const value = BigInt.asUintN(size * 8, v.registers.get(RAX));
-  ports.write(portNumber(v, i, 0), size, Number(value));
+  const port = portNumber(v, i, 0);
+  const ports = portsOf(v, port, size);
+  if (!ports) return false;
+  ports.write(port, size, Number(BigInt.asUintN(size * 8, v.registers.get(RAX))));
   return true;
 }
 
@@ -60,10 +78,10 @@ function repeat(v: Vcpu, i: Instruction, index: number, element: (offset: bigint
 }
 
 export function inputString(v: Vcpu, i: Instruction): boolean {
-  const ports = portsOf(v);
-  if (!ports) return false;
   const port = v.registers.get32(RDX) & 0xffff;
   const size = Math.min(i.operandSize, 4);
+  const ports = portsOf(v, port, size);
+  if (!ports) return false;
   repeat(v, i, RDI, (offset) => {
     const at = segmentOffset(v, Segment.ES, offset, size, true);
     // The page is checked before the device gives a byte away.
@@ -74,10 +92,10 @@ export function inputString(v: Vcpu, i: Instruction): boolean {
 }
 
 export function outputString(v: Vcpu, i: Instruction): boolean {
-  const ports = portsOf(v);
-  if (!ports) return false;
   const port = v.registers.get32(RDX) & 0xffff;
   const size = Math.min(i.operandSize, 4);
+  const ports = portsOf(v, port, size);
+  if (!ports) return false;
   repeat(v, i, RSI, (offset) => {
     const at = segmentOffset(v, i.segment, offset, size, false);
     ports.write(port, size, Number(v.readLinear(at, size)));

@@ -22,8 +22,8 @@ export interface SystemState {
   readonly msrs: Map<number, bigint>;
   /** Control and status word of the x87 unit. */
   readonly x87: { control: number; status: number };
-  /** No interrupt before the next instruction is done: after STI and loads of SS. */
-  interruptShadow: boolean;
+  /** No interrupt while the count of instructions is this: after STI and loads of SS. */
+  shadowAt: number;
 }
 
 export const CR0 = {
@@ -89,7 +89,7 @@ export function createSystemState(): SystemState {
     msrs: new Map<number, bigint>([[MSR.PAT, 0x0007_0406_0007_0406n]]),
     // RESET leaves the unit as if the first FNINIT were still to come.
     x87: { control: 0x40, status: 0 },
-    interruptShadow: false,
+    shadowAt: -1,
   };
 }
 

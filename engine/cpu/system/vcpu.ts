@@ -1,14 +1,15 @@
+import { hex } from '../../address.js';
 import { type Access, Cpu, type CpuEnvironment, type CpuOptions, type Translation } from '../cpu.js';
 import type { CodeSize, Instruction } from '../decoder/instruction.js';
-import { exception, type GuestException, isGuestException, VECTOR } from '../exception.js';
-import type { CodeMode } from '../interpreter/code-cache.js';
+import { type CpuStop, exception, type GuestException, isGuestException, stopMissing, VECTOR } from '../exception.js';
+import { type CodeMode, usesVectors } from '../interpreter/code-cache.js';
 import { RFLAGS } from '../semantics/flags.js';
 import { PAGE } from '../state/layout.js';
 import { systemInstruction } from './instructions.js';
 import { deliverEvent } from './interrupts.js';
 import { type PageTableMemory, walk } from './paging.js';
 import type { Ports } from './ports.js';
-import { CR4, createSystemState, has, isLongMode, type SystemState } from './system-state.js';
+import { CR0, CR4, createSystemState, has, isLongMode, type SystemState } from './system-state.js';
 
 /** Guest-physical memory as the vCPU needs it; nested paging and the RMP are behind it. */
 export interface PhysicalMemory {
@@ -33,6 +34,8 @@ export interface VcpuOptions extends CpuOptions {
   readonly cpuid: (leaf: number, subleaf: number) => readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
 
+/** DR6.BS: the exception is that of single stepping. */
+const DR6_STEP = 0x4000n;
 const CS = 1;
 const SS = 2;
 const CODE_LONG = 0x200;
@@ -42,7 +45,7 @@ const BIG = 0x400;
 export class Vcpu {
   readonly cpu: Cpu;
   readonly state: SystemState = createSystemState();
-  private mode: CodeMode = { codeSize: 16, stackSize: 16 };
+  private mode: CodeMode = { codeSize: 16, stackSize: 16, vectors: false };
   private context = 0;
   private readonly pageTables: PageTableMemory;
   readonly cpuid: VcpuOptions['cpuid'];
@@ -116,12 +119,21 @@ export class Vcpu {
       isLongMode(state) && has(cs.attributes, CODE_LONG) ? 64 : has(cs.attributes, BIG) ? 32 : 16;
     const stackSize: CodeSize = codeSize === 64 ? 64 : has(registers.segment(SS).attributes, BIG) ? 32 : 16;
     const supervisorAc = has(registers.flags, RFLAGS.AC) && has(state.cr4, CR4.SMAP);
+    const alignment = state.cpl === 3 && has(state.cr0, CR0.AM) && has(registers.flags, RFLAGS.AC);
+    if (alignment) throw this.missing('alignment checks (CR0.AM and RFLAGS.AC in user mode)');
     this.context = state.cpl === 3 ? 1 : supervisorAc ? 2 : 0;
-    const changed = codeSize !== this.mode.codeSize || stackSize !== this.mode.stackSize;
-    this.mode = { codeSize, stackSize };
+    const vectors = has(state.cr4, CR4.OSFXSR) && (state.cr0 & (CR0.EM | CR0.TS)) === 0;
+    const { mode } = this;
+    const changed = codeSize !== mode.codeSize || stackSize !== mode.stackSize || vectors !== mode.vectors;
+    this.mode = { codeSize, stackSize, vectors };
     // Outside of 64-bit mode RIP alone does not say where code lies.
     if (changed || codeSize !== 64) this.cpu.flushJumpCaches();
     this.cpu.contextChanged();
+  }
+
+  /** To throw where the guest needs what is not there. */
+  missing(behaviour: string): CpuStop {
+    return stopMissing(behaviour, hex(this.cpu.instructionRip));
   }
 
   get codeSize(): CodeSize {
@@ -167,6 +179,7 @@ export class Vcpu {
 
   private execute(instruction: Instruction): boolean {
     if (this.options.intercept?.(this, instruction)) return true;
+    if (usesVectors(instruction)) this.checkVectors();
     const handler = systemInstruction(instruction.encoding?.semantics ?? '');
     if (!handler) return false;
     if (instruction.encoding?.privileged && this.state.cpl !== 0) {
@@ -175,11 +188,18 @@ export class Vcpu {
     return handler(this, instruction) !== false;
   }
 
+  private checkVectors(): void {
+    const { state } = this;
+    if (has(state.cr0, CR0.EM) || !has(state.cr4, CR4.OSFXSR)) throw exception(VECTOR.UD);
+    if (has(state.cr0, CR0.TS)) throw exception(VECTOR.NM);
+  }
+
   /** False when even #DF cannot be delivered: the processor shuts down. */
   private deliver(thrown: GuestException): boolean {
     let pending = thrown;
     for (let attempt = 0; attempt < 3; attempt++) {
       if (pending.vector === VECTOR.PF && pending.address !== undefined) this.state.cr2 = pending.address;
+      if (pending.vector === VECTOR.DB && pending.trap) this.state.debug[6] = (this.state.debug[6] ?? 0n) | DR6_STEP;
       try {
         deliverEvent(this, { vector: pending.vector, errorCode: pending.errorCode, software: false });
         return true;
@@ -190,6 +210,11 @@ export class Vcpu {
       }
     }
     return false;
+  }
+
+  /** No interrupt before the next instruction is done: STI or a load of SS came just before. */
+  get interruptShadow(): boolean {
+    return this.state.shadowAt === this.cpu.instructions;
   }
 
   /** Delivers an external interrupt; the caller has looked at RFLAGS.IF and the interrupt shadow. */
