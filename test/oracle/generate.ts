@@ -104,6 +104,31 @@ function instruction(
   return bytes.slice(0, decoded.length);
 }
 
+/** Zeros, ones, halves, limits of integers, infinities, NaNs quiet and signalling, denormals; single and double. */
+const FLOATS = [0, 1, 1.5, 0.5, 2.5, 2147483647, 2147483648, 2147483648.5, 2 ** 63, 1e30, 1e300, 1e-310]
+  .flatMap((value) => [value, -value])
+  .concat([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0.1, 3]);
+const NANS = [0x7fc0_0001, 0xffc1_2345, 0x7f80_0001, 0xffa0_0000, 1, 0x8000_0001, 0x7f7f_ffff];
+
+/** Bytes of any kind, and in places numbers that floating point treats in a special way. */
+function vectorRegisters(random: Random): Uint8Array {
+  const out = Uint8Array.from({ length: 256 }, () =>
+    random.chance(4) ? random.pick([0, 0xff, 0x80, 0x7f]) : random.u32(),
+  );
+  const view = new DataView(out.buffer);
+  for (let at = 0; at < 256; at += 8) {
+    const kind = random.below(6);
+    if (kind === 0) view.setFloat64(at, random.pick(FLOATS), true);
+    else if (kind === 1) view.setFloat32(at + 4 * random.below(2), random.pick(FLOATS), true);
+    else if (kind === 2) view.setUint32(at + 4, random.pick(NANS), true);
+    else if (kind === 3) view.setUint32(at, random.pick(NANS), true);
+    // NaN of double precision from the upper half of a single one's bits.
+    if (random.chance(12))
+      view.setUint32(at + 4, random.pick([0x7ff8_0000, 0xfff4_0000, 0x7ff0_0000, 0x8010_0000]), true);
+  }
+  return out;
+}
+
 /** Do earlier instructions leave a flag undefined that this one reads? */
 const reads = (row: Encoding, undefinedFlags: ReadonlySet<string>): boolean =>
   [...row.flags.reads].some((flag) => undefinedFlags.has(flag)) ||
@@ -174,7 +199,7 @@ export function generateCase(random: Random, rows: readonly Encoding[] = CLAIMED
     code,
     gpr,
     flags: 0x202 | (random.u32() & 0x8d5) | (random.chance(4) ? 0x400 : 0),
-    xmm: Uint8Array.from({ length: 256 }, () => (random.chance(4) ? random.pick([0, 0xff, 0x80, 0x7f]) : random.u32())),
+    xmm: vectorRegisters(random),
     window: Uint8Array.from({ length: WINDOW_SIZE }, () => random.u32() >>> 3),
     rows: used,
     undefinedFlags: [...undefinedFlags].join(''),

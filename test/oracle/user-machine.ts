@@ -22,7 +22,7 @@ export class UserMachine {
 
   constructor() {
     const environment: CpuEnvironment = {
-      mode: { codeSize: 64, stackSize: 64, vectors: true },
+      mode: { codeSize: 64, stackSize: 64, vectors: true, floats: true },
       context: 1,
       translate: (linear, access) => {
         const upper = linear >> 47n;

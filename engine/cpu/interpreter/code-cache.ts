@@ -6,7 +6,7 @@ import {
   type Instruction,
   OperandPlace,
 } from '../decoder/instruction.js';
-import { definitionOf } from '../semantics/index.js';
+import { definitionOf, isFloat } from '../semantics/index.js';
 import { GPR, PAGE, SEGMENT_SIZE, SEGMENT_TABLE, XMM, ZERO } from '../state/layout.js';
 import { analyseFlags, type FlagUser, traitsOf } from './flag-analysis.js';
 import { formKey, makeForm, staticKey } from './form.js';
@@ -19,6 +19,8 @@ export interface CodeMode {
   readonly stackSize: CodeSize;
   /** XMM instructions are executed; where they are not, TypeScript raises #UD or #NM. */
   readonly vectors: boolean;
+  /** MXCSR is as semantics of floating point have it: nearest, all exceptions masked, denormals count. */
+  readonly floats: boolean;
 }
 
 export type Undecodable = 'invalid' | 'tooLong' | 'unknown';
@@ -84,7 +86,10 @@ export class CodeCache {
   }
 
   private static key(rip: bigint, mode: CodeMode): bigint {
-    return rip * 32n + BigInt((mode.vectors ? 16 : 0) + (mode.codeSize >> 5) * 4 + (mode.stackSize >> 5));
+    return (
+      rip * 64n +
+      BigInt((mode.vectors ? 16 : 0) + (mode.floats ? 32 : 0) + (mode.codeSize >> 5) * 4 + (mode.stackSize >> 5))
+    );
   }
 
   find(page: number, rip: bigint, mode: CodeMode): Block | undefined {
@@ -217,7 +222,7 @@ export class CodeCache {
   ): void {
     const { view } = this;
     const forms = instructions.map((i, n) =>
-      trouble[n] === undefined && definitionOf(i.encoding?.semantics ?? '') && (mode.vectors || !usesVectors(i))
+      trouble[n] === undefined && definitionOf(i.encoding?.semantics ?? '') && isGenerated(i, mode)
         ? this.staticForm(i, mode)
         : undefined,
     );
@@ -323,6 +328,10 @@ export class CodeCache {
     return heat;
   }
 }
+
+/** Has this mode generated code for an instruction that has semantics? */
+const isGenerated = (i: Instruction, mode: CodeMode): boolean =>
+  (mode.vectors || !usesVectors(i)) && (mode.floats || !isFloat(i.encoding?.semantics ?? ''));
 
 export const usesVectors = (i: Instruction): boolean => i.operands.some((o) => o.place === OperandPlace.vector);
 

@@ -8,5 +8,8 @@ import './control.js';
 import './strings.js';
 import './sse-moves.js';
 import './sse-integer.js';
+import './sse-float.js';
+import './sse-convert.js';
 
 export { definitionOf } from './registry.js';
+export { isFloat } from './sse-float.js';

@@ -48,6 +48,8 @@ export const TR = 7;
 /** XMM0 … XMM15, 16 bytes each. */
 export const XMM = 0x400;
 export const MXCSR = 0x500;
+/** u32: floating-point arithmetic has run since MXCSR was loaded, so that its sticky flags are not known. */
+export const FLOAT_USED = 0x504;
 /** Where an access that crosses a page is put together; 32 bytes. */
 export const SCRATCH = 0x600;
 

@@ -4,7 +4,8 @@ import type { CodeSize, Instruction } from '../decoder/instruction.js';
 import { type CpuStop, exception, type GuestException, isGuestException, stopMissing, VECTOR } from '../exception.js';
 import { type CodeMode, usesVectors } from '../interpreter/code-cache.js';
 import { RFLAGS } from '../semantics/flags.js';
-import { PAGE } from '../state/layout.js';
+import { isFloat } from '../semantics/index.js';
+import { MXCSR, PAGE } from '../state/layout.js';
 import { systemInstruction } from './instructions.js';
 import { deliverEvent } from './interrupts.js';
 import { type PageTableMemory, walk } from './paging.js';
@@ -38,6 +39,8 @@ export interface VcpuOptions extends CpuOptions {
 const DR6_STEP = 0x4000n;
 const CS = 1;
 const SS = 2;
+/** MXCSR without its sticky flags: rounding to nearest, all exceptions masked. */
+const PLAIN_MXCSR = 0x1f80;
 const CODE_LONG = 0x200;
 const BIG = 0x400;
 
@@ -45,7 +48,7 @@ const BIG = 0x400;
 export class Vcpu {
   readonly cpu: Cpu;
   readonly state: SystemState = createSystemState();
-  private mode: CodeMode = { codeSize: 16, stackSize: 16, vectors: false };
+  private mode: CodeMode = { codeSize: 16, stackSize: 16, vectors: false, floats: true };
   private context = 0;
   private readonly pageTables: PageTableMemory;
   readonly cpuid: VcpuOptions['cpuid'];
@@ -111,7 +114,7 @@ export class Vcpu {
     return { page: page.page, writable: writable && page.writable };
   }
 
-  /** After any change of CS, SS, CPL, RFLAGS.AC, CR0, CR4 or EFER. */
+  /** After any change of CS, SS, CPL, RFLAGS.AC, CR0, CR4, EFER or MXCSR. */
   modeChanged(): void {
     const { registers, state } = this;
     const cs = registers.segment(CS);
@@ -124,10 +127,12 @@ export class Vcpu {
     this.context = state.cpl === 3 ? 1 : supervisorAc ? 2 : 0;
     const vectors = has(state.cr4, CR4.OSFXSR) && (state.cr0 & (CR0.EM | CR0.TS)) === 0;
     const { mode } = this;
-    const changed = codeSize !== mode.codeSize || stackSize !== mode.stackSize || vectors !== mode.vectors;
-    this.mode = { codeSize, stackSize, vectors };
+    const floats = (this.cpu.view.getUint32(MXCSR, true) & 0xffc0) === PLAIN_MXCSR;
+    const changed = codeSize !== mode.codeSize || stackSize !== mode.stackSize;
+    this.mode = { codeSize, stackSize, vectors, floats };
     // Outside of 64-bit mode RIP alone does not say where code lies.
-    if (changed || codeSize !== 64) this.cpu.flushJumpCaches();
+    const unitChanged = vectors !== mode.vectors || floats !== mode.floats;
+    if (changed || unitChanged || codeSize !== 64) this.cpu.flushJumpCaches();
     this.cpu.contextChanged();
   }
 
@@ -180,6 +185,8 @@ export class Vcpu {
   private execute(instruction: Instruction): boolean {
     if (this.options.intercept?.(this, instruction)) return true;
     if (usesVectors(instruction)) this.checkVectors();
+    if (isFloat(instruction.encoding?.semantics ?? ''))
+      throw this.missing('floating point with other rounding, unmasked exceptions or flushed denormals (MXCSR)');
     const handler = systemInstruction(instruction.encoding?.semantics ?? '');
     if (!handler) return false;
     if (instruction.encoding?.privileged && this.state.cpl !== 0) {

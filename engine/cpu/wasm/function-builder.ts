@@ -252,6 +252,16 @@ export class FunctionBuilder {
     });
   }
 
+  /** Operands and opcode bytes in the order of the stack machine, for what has no method here. */
+  sequence(width: Width, parts: readonly (Value | number)[]): Value {
+    return this.value(width, () => {
+      for (const part of parts) {
+        if (typeof part === 'number') this.code.u8(part);
+        else this.put(part);
+      }
+    });
+  }
+
   // --- linear memory ---
 
   load(width: ValueWidth, address: Value, offset = 0): Value {

@@ -114,8 +114,62 @@ export const VECTOR = {
   'i64x2.gt_s': 0xd9,
   'i64x2.extmul_low_i32x4_s': 0xdc,
   'i64x2.extmul_low_i32x4_u': 0xde,
+  'f32x4.eq': 0x41,
+  'f32x4.ne': 0x42,
+  'f32x4.lt': 0x43,
+  'f32x4.gt': 0x44,
+  'f32x4.le': 0x45,
+  'f32x4.ceil': 0x67,
+  'f32x4.floor': 0x68,
+  'f32x4.trunc': 0x69,
+  'f32x4.nearest': 0x6a,
+  'f32x4.sqrt': 0xe3,
+  'f32x4.add': 0xe4,
+  'f32x4.sub': 0xe5,
+  'f32x4.mul': 0xe6,
+  'f32x4.div': 0xe7,
+  'f64x2.eq': 0x47,
+  'f64x2.ne': 0x48,
+  'f64x2.lt': 0x49,
+  'f64x2.gt': 0x4a,
+  'f64x2.le': 0x4b,
+  'f64x2.ceil': 0x74,
+  'f64x2.floor': 0x75,
+  'f64x2.trunc': 0x7a,
+  'f64x2.nearest': 0x94,
+  'f64x2.sqrt': 0xef,
+  'f64x2.add': 0xf0,
+  'f64x2.sub': 0xf1,
+  'f64x2.mul': 0xf2,
+  'f64x2.div': 0xf3,
+  'f32x4.convert_i32x4_s': 0xfa,
+  'f64x2.convert_low_i32x4_s': 0xfe,
 } as const;
 export type VectorOperation = keyof typeof VECTOR;
+
+/** Scalar floating point, as bytes for `sequence`; by width, with conversions by the integer's width. */
+export const FLOAT = {
+  promote: [0xbb],
+  demote: [0xb6],
+  32: {
+    fromBits: [0xbe],
+    toBits: [0xbc],
+    ne: [0x5c],
+    lt: [0x5d],
+    nearest: [0x90],
+    fromInteger: { 32: [0xb2], 64: [0xb4] },
+    toInteger: { 32: [0xfc, 0], 64: [0xfc, 4] },
+  },
+  64: {
+    fromBits: [0xbf],
+    toBits: [0xbd],
+    ne: [0x62],
+    lt: [0x63],
+    nearest: [0x9e],
+    fromInteger: { 32: [0xb7], 64: [0xb9] },
+    toInteger: { 32: [0xfc, 2], 64: [0xfc, 6] },
+  },
+} as const;
 
 /** Vector shifted by a scalar count of 32 bits. */
 export const VECTOR_SHIFT = {

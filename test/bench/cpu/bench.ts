@@ -56,7 +56,7 @@ function compile(): { image: Uint8Array; native: string } {
 /** 64-bit mode, CPL 0, memory mapped one to one. */
 function createMachine(image: Uint8Array): Cpu {
   const environment: CpuEnvironment = {
-    mode: { codeSize: 64, stackSize: 64, vectors: true },
+    mode: { codeSize: 64, stackSize: 64, vectors: true, floats: true },
     context: 0,
     translate: (linear) => ({ page: cpu.guestStart / 4096 + Number(linear >> 12n), writable: true }),
     execute: (instruction) => {

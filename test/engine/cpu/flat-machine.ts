@@ -6,7 +6,7 @@ export const PAGES = 8;
 /** 64-bit mode, eight pages mapped one to one from address 0; HLT stops. */
 export function flatMachine(code: readonly number[], at = 0x1000): Cpu {
   const environment: CpuEnvironment = {
-    mode: { codeSize: 64, stackSize: 64, vectors: true },
+    mode: { codeSize: 64, stackSize: 64, vectors: true, floats: true },
     context: 0,
     translate: (linear, access) => {
       if (linear >= BigInt(PAGES * 4096)) {
