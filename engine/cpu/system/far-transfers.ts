@@ -15,14 +15,12 @@ import {
   realSegment,
   selectorFault,
 } from './segments.js';
-import { has, isLongMode, isProtected, MSR } from './system-state.js';
+import { has, isLongMode, isProtected } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
 
-/** Far jumps, calls and returns, IRET, SYSCALL and SYSRET: APM volume 3. Call gates and tasks are not here. */
+/** Far jumps, calls, returns and IRET: APM volume 3. Call gates and tasks are not here. */
 
 const RSP = 4;
-const RCX = 1;
-const R11 = 11;
 const CS = 1;
 const SS = 2;
 
@@ -208,56 +206,4 @@ export function interruptReturn(v: Vcpu, i: Instruction): void {
   enterCode(v, codeSegment(v, selector), rip);
   stack.done();
   setReturnFlags(v, flags, bytes);
-}
-
-// --- system calls ---
-
-const flatCode = (selector: number, dpl: number, long: boolean): SegmentState => ({
-  selector,
-  attributes: 0x89b | (dpl << 5) | (long ? ATTRIBUTE.long : ATTRIBUTE.big),
-  limit: 0xffff_ffff,
-  base: 0n,
-});
-const flatStack = (selector: number, dpl: number): SegmentState => ({
-  selector,
-  attributes: 0xc93 | (dpl << 5),
-  limit: 0xffff_ffff,
-  base: 0n,
-});
-
-export function systemCall(v: Vcpu): void {
-  const { registers, state } = v;
-  if (!has(state.efer, 1)) throw exception(VECTOR.UD);
-  const msr = (n: number): bigint => state.msrs.get(n) ?? 0n;
-  const star = msr(MSR.STAR);
-  const selector = Number((star >> 32n) & 0xfffcn);
-  registers.set(RCX, registers.rip);
-  if (isLongMode(state)) {
-    const from64 = v.codeSize === 64;
-    registers.set(R11, BigInt(registers.flags & ~RFLAGS.RF));
-    registers.flags &= ~(Number(msr(MSR.SFMASK) & 0xffff_ffffn) | RFLAGS.RF);
-    registers.rip = msr(from64 ? MSR.LSTAR : MSR.CSTAR);
-  } else {
-    registers.flags &= ~(RFLAGS.IF | RFLAGS.VM | RFLAGS.RF);
-    registers.rip = star & 0xffff_ffffn;
-  }
-  registers.setSegment(CS, flatCode(selector, 0, isLongMode(state)));
-  registers.setSegment(SS, flatStack(selector + 8, 0));
-  state.cpl = 0;
-  v.modeChanged();
-}
-
-export function systemReturn(v: Vcpu, i: Instruction): void {
-  const { registers, state } = v;
-  if (!has(state.efer, 1)) throw exception(VECTOR.UD);
-  const base = Number(((state.msrs.get(MSR.STAR) ?? 0n) >> 48n) & 0xffffn);
-  const to64 = i.operandSize === 8;
-  registers.rip = to64 ? registers.get(RCX) : registers.get(RCX) & 0xffff_ffffn;
-  registers.setSegment(CS, flatCode((to64 ? base + 16 : base) | 3, 3, to64));
-  // SYSRET loads the selector of SS and leaves the rest, which is flat.
-  registers.setSegment(SS, flatStack((base + 8) | 3, 3));
-  if (isLongMode(state)) registers.flags = Number(registers.get(R11) & 0x3c7fd7n) | 2;
-  else registers.flags |= RFLAGS.IF;
-  state.cpl = 3;
-  v.modeChanged();
 }

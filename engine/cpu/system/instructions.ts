@@ -1,24 +1,19 @@
 import { type Instruction, Segment } from '../decoder/instruction.js';
 import { type CpuStop, exception, VECTOR } from '../exception.js';
-import { RFLAGS } from '../semantics/flags.js';
+import { RFLAGS, STATUS_FLAGS } from '../semantics/flags.js';
 import { debugNumber, readControl, readMsr, setControl, setDebug, writeMsr } from './control.js';
-import {
-  callFar,
-  interruptReturn,
-  jumpFar,
-  returnFar,
-  Stack,
-  setReturnFlags,
-  systemCall,
-  systemReturn,
-} from './far-transfers.js';
+import { adjustAfterMultiply, adjustBeforeDivide, adjustPacked, adjustUnpacked } from './decimal.js';
+import { callFar, interruptReturn, jumpFar, returnFar, Stack, setReturnFlags } from './far-transfers.js';
 import { deliverEvent } from './interrupts.js';
 import { readMemory, readOperand, segmentOffset, setRegister, writeMemory, writeOperand } from './operands.js';
 import { isCanonical } from './paging.js';
 import { input, inputString, output, outputString } from './ports.js';
 import { ATTRIBUTE, loadDataSegment, readSystemDescriptor, selectorFault } from './segments.js';
+import { loadAccessRights, loadSegmentLimit, verifyRead, verifyWrite } from './selector-checks.js';
+import { systemCall, systemEnter, systemExit, systemReturn } from './system-calls.js';
 import { CR4, has, isProtected, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
+import { loadMxcsr, readXcr, restoreImage, saveImage, storeMxcsr, writeXcr } from './vector-state.js';
 import { x87Control, x87Wait } from './x87-control.js';
 
 /**
@@ -131,6 +126,24 @@ const writeBase = (segment: Segment) => (v: Vcpu, i: Instruction) => {
   v.registers.setSegment(segment, { ...v.registers.segment(segment), base });
 };
 
+/** Counts instructions; TSD keeps it from user mode. */
+function readTimeStamp(v: Vcpu): void {
+  if (has(v.state.cr4, CR4.TSD) && v.state.cpl !== 0) throw GP0();
+  const count = BigInt(v.cpu.instructions);
+  v.registers.set(RAX, count & 0xffff_ffffn);
+  v.registers.set(RDX, count >> 32n);
+}
+const timeStampAux = (v: Vcpu): bigint => (v.state.msrs.get(MSR.TSC_AUX) ?? 0n) & 0xffff_ffffn;
+
+/** RDRAND and RDSEED: CF says whether there was a number. Without a source they are missing instructions. */
+function random(v: Vcpu, i: Instruction): boolean {
+  if (!v.random) return false;
+  const number = v.random(i.operandSize);
+  writeOperand(v, i, 0, number ?? 0n);
+  v.registers.flags = (v.registers.flags & ~STATUS_FLAGS) | (number === undefined ? 0 : RFLAGS.CF);
+  return true;
+}
+
 const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   UD0: () => {
     throw exception(VECTOR.UD);
@@ -168,6 +181,8 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   IRET: interruptReturn,
   SYSCALL: systemCall,
   SYSRET: systemReturn,
+  SYSENTER: systemEnter,
+  SYSEXIT: systemExit,
   CLI: setIf(false),
   STI: setIf(true),
   CLAC: setAc(false),
@@ -249,12 +264,12 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
     const values = v.cpuid(registers.get32(RAX), registers.get32(RCX));
     for (const [n, register] of [RAX, RBX, RCX, RDX].entries()) registers.set32(register, values[n] ?? 0);
   },
-  RDTSC: (v) => {
-    if (has(v.state.cr4, CR4.TSD) && v.state.cpl !== 0) throw GP0();
-    const count = BigInt(v.cpu.instructions);
-    v.registers.set(RAX, count & 0xffff_ffffn);
-    v.registers.set(RDX, count >> 32n);
+  RDTSC: readTimeStamp,
+  RDTSCP: (v) => {
+    readTimeStamp(v);
+    v.registers.set(RCX, timeStampAux(v));
   },
+  RDPID: (v, i) => writeOperand(v, i, 0, timeStampAux(v)),
   ENTER: (v, i) => {
     const level = i.immediate2 & 31;
     const { registers } = v;
@@ -284,12 +299,24 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
     stack.done();
     for (const { n, value } of values) if (n !== RSP) setRegister(v, n, i.operandSize, value);
   },
-  LDMXCSR: (v, i) => {
-    const value = readMemory(v, i, 4);
-    if (value > 0xffffn) throw GP0();
-    v.cpu.view.setUint32(0x500, Number(value), true);
-  },
-  STMXCSR: (v, i) => writeMemory(v, i, 4, BigInt(v.cpu.view.getUint32(0x500, true))),
+  LDMXCSR: loadMxcsr,
+  STMXCSR: storeMxcsr,
+  FXSAVE: saveImage,
+  FXRSTOR: restoreImage,
+  XGETBV: readXcr,
+  XSETBV: writeXcr,
+  LAR: loadAccessRights,
+  LSL: loadSegmentLimit,
+  VERR: verifyRead,
+  VERW: verifyWrite,
+  DAA: adjustPacked(1),
+  DAS: adjustPacked(-1),
+  AAA: adjustUnpacked(1),
+  AAS: adjustUnpacked(-1),
+  AAM: adjustAfterMultiply,
+  AAD: adjustBeforeDivide,
+  RDRAND: random,
+  RDSEED: random,
 };
 
 export function systemInstruction(semantics: string): SystemInstruction | undefined {

@@ -1,5 +1,6 @@
 import { type Instruction, type Operand, OperandPlace } from '../decoder/instruction.js';
 import { exception, VECTOR } from '../exception.js';
+import { PAGE } from '../state/layout.js';
 import { isCanonical } from './paging.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -78,4 +79,28 @@ export function setRegister(v: Vcpu, register: number, bytes: number, value: big
   const mask = (1n << bits) - 1n;
   const kept = bytes >= 4 ? 0n : v.registers.get(register) & ~mask;
   v.registers.set(register, kept | (value & mask));
+}
+
+/** Linear memory offsets of a range in the operand's segment, cut at page boundaries; nothing is accessed yet. */
+function pieces(v: Vcpu, i: Instruction, alignment: number, count: number, access: 'read' | 'write') {
+  const linear = segmentOffset(v, i.segment, effectiveOffset(v, i), count, access === 'write');
+  if (linear % BigInt(alignment) !== 0n) throw exception(VECTOR.GP, { errorCode: 0 });
+  const here = Math.min(count, PAGE - Number(linear & BigInt(PAGE - 1)));
+  const out = [{ at: v.cpu.dataOffset(linear, access, here), from: 0, to: here }];
+  if (here < count)
+    out.push({ at: v.cpu.dataOffset(linear + BigInt(here), access, count - here), from: here, to: count });
+  return out;
+}
+
+/** A long memory operand, at most a page; #GP(0) if it is not aligned. */
+export function readBytes(v: Vcpu, i: Instruction, alignment: number, count: number): Uint8Array {
+  const out = new Uint8Array(count);
+  for (const { at, from, to } of pieces(v, i, alignment, count, 'read'))
+    out.set(v.cpu.bytes.subarray(at, at + to - from), from);
+  return out;
+}
+
+export function writeBytes(v: Vcpu, i: Instruction, alignment: number, bytes: Uint8Array): void {
+  for (const { at, from, to } of pieces(v, i, alignment, bytes.length, 'write'))
+    v.cpu.bytes.set(bytes.subarray(from, to), at);
 }

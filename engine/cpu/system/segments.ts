@@ -41,11 +41,18 @@ export const selectorFault = (vector: number, selector: number) => exception(vec
 
 /** Reads a descriptor from GDT or LDT; #GP(selector) beyond the table. */
 export function readDescriptor(v: Vcpu, selector: number, vector: number = VECTOR.GP): Descriptor {
+  const descriptor = findDescriptor(v, selector);
+  if (!descriptor) throw selectorFault(vector, selector);
+  return descriptor;
+}
+
+/** Undefined beyond the table. */
+export function findDescriptor(v: Vcpu, selector: number): Descriptor | undefined {
   const { gdtr } = v.state;
   const ldt = v.registers.segment(LDTR);
   const table = (selector & 4) === 0 ? gdtr : { base: ldt.base, limit: ldt.limit };
   const offset = selector & 0xfff8;
-  if (offset + 7 > table.limit) throw selectorFault(vector, selector);
+  if (offset + 7 > table.limit) return undefined;
   const at = table.base + BigInt(offset);
   const raw = v.readLinear(at, 8, true);
   const [low, high] = [Number(raw & 0xffff_ffffn), Number(raw >> 32n)];

@@ -20,8 +20,13 @@ export interface SystemState {
   readonly debug: bigint[];
   /** All MSRs that simply keep their value, by number. */
   readonly msrs: Map<number, bigint>;
-  /** Control and status word of the x87 unit. */
-  readonly x87: { control: number; status: number };
+  /**
+   * The x87 unit: control and status word, tag word with one bit for each register that is not empty, and ST0 to
+   * ST7 with 16 bytes each as FXSAVE has them. Only FXRSTOR loads the registers, as there is no arithmetic.
+   */
+  readonly x87: { control: number; status: number; tag: number; readonly registers: Uint8Array };
+  /** Components of the extended state that the guest has enabled. */
+  xcr0: number;
   /** No interrupt while the count of instructions is this: after STI and loads of SS. */
   shadowAt: number;
 }
@@ -88,7 +93,8 @@ export function createSystemState(): SystemState {
     debug: [0n, 0n, 0n, 0n, 0n, 0n, 0xffff_0ff0n, 0x400n],
     msrs: new Map<number, bigint>([[MSR.PAT, 0x0007_0406_0007_0406n]]),
     // RESET leaves the unit as if the first FNINIT were still to come.
-    x87: { control: 0x40, status: 0 },
+    x87: { control: 0x40, status: 0, tag: 0xff, registers: new Uint8Array(128) },
+    xcr0: 1,
     shadowAt: -1,
   };
 }

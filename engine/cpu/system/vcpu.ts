@@ -11,6 +11,7 @@ import { deliverEvent } from './interrupts.js';
 import { type PageTableMemory, walk } from './paging.js';
 import type { Ports } from './ports.js';
 import { CR0, CR4, createSystemState, has, isLongMode, type SystemState } from './system-state.js';
+import { checkVectors } from './vector-state.js';
 
 /** Guest-physical memory as the vCPU needs it; nested paging and the RMP are behind it. */
 export interface PhysicalMemory {
@@ -31,6 +32,8 @@ export interface VcpuOptions extends CpuOptions {
   readonly intercept?: (vcpu: Vcpu, instruction: Instruction) => boolean;
   /** Without it IN and OUT raise the Fault of a missing instruction. */
   readonly ports?: Ports;
+  /** Numbers of RDRAND and RDSEED, undefined for "none now"; the machine's seed decides, so that runs repeat. */
+  readonly random?: (bytes: number) => bigint | undefined;
   /** CPUID by leaf and subleaf. */
   readonly cpuid: (leaf: number, subleaf: number) => readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -92,6 +95,10 @@ export class Vcpu {
 
   get ports(): Ports | undefined {
     return this.options.ports;
+  }
+
+  get random(): VcpuOptions['random'] {
+    return this.options.random;
   }
 
   get registers() {
@@ -184,7 +191,7 @@ export class Vcpu {
 
   private execute(instruction: Instruction): boolean {
     if (this.options.intercept?.(this, instruction)) return true;
-    if (usesVectors(instruction)) this.checkVectors();
+    if (usesVectors(instruction)) checkVectors(this);
     if (isFloat(instruction.encoding?.semantics ?? ''))
       throw this.missing('floating point with other rounding, unmasked exceptions or flushed denormals (MXCSR)');
     const handler = systemInstruction(instruction.encoding?.semantics ?? '');
@@ -193,12 +200,6 @@ export class Vcpu {
       throw exception(VECTOR.GP, { errorCode: 0 });
     }
     return handler(this, instruction) !== false;
-  }
-
-  private checkVectors(): void {
-    const { state } = this;
-    if (has(state.cr0, CR0.EM) || !has(state.cr4, CR4.OSFXSR)) throw exception(VECTOR.UD);
-    if (has(state.cr0, CR0.TS)) throw exception(VECTOR.NM);
   }
 
   /** False when even #DF cannot be delivered: the processor shuts down. */

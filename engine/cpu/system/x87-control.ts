@@ -10,7 +10,7 @@ import type { Vcpu } from './vcpu.js';
  */
 
 const RAX = 0;
-const AFTER_INIT = { control: 0x37f, status: 0 } as const;
+const AFTER_INIT = { control: 0x37f, status: 0, tag: 0 } as const;
 
 /** FLDCW, FNSTCW and FNSTSW in memory, by escape byte and ModRM.reg. */
 export function x87Control(v: Vcpu, i: Instruction): boolean {
