@@ -1,7 +1,6 @@
 import { hex } from '../address.js';
 import { toHex } from '../bytes.js';
-import type { Fault } from '../fault.js';
-import type { Instruction } from './decoder/instruction.js';
+import type { CpuEnvironment } from './environment.js';
 import {
   type CpuStop,
   exception,
@@ -12,11 +11,14 @@ import {
   stopUnimplemented,
   VECTOR,
 } from './exception.js';
-import { type Block, CodeCache, type CodeMode, wrap } from './interpreter/code-cache.js';
+import { type Block, CodeCache, wrap } from './interpreter/code-cache.js';
+import { type Execution, GuestAccess } from './interpreter/guest-access.js';
 import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
+import { InstructionCount } from './interpreter/instruction-count.js';
 import { JumpCache } from './interpreter/jump-cache.js';
-import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD, STACK_ACCESS } from './interpreter/record.js';
+import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
 import { SoftwareTlb } from './interpreter/software-tlb.js';
+import type { RunResult } from './run-result.js';
 import { RFLAGS } from './semantics/flags.js';
 import type { ImportedHelper } from './semantics/helpers.js';
 import {
@@ -24,43 +26,14 @@ import {
   CONTEXT,
   CONTEXT_SIZE,
   CONTEXTS,
-  LEFT,
   MXCSR,
   PAGE,
   RIP,
-  SCRATCH,
   SEGMENT_SIZE,
   SEGMENT_TABLE,
   SYSTEM_FLAGS,
 } from './state/layout.js';
 import { Registers } from './state/registers.js';
-
-export type Access = 'read' | 'write' | 'execute';
-
-/** Answer of a translation: which page of linear memory, and whether writes need not ask again. */
-export interface Translation {
-  /** Number of the page in linear memory (offset / 4096). */
-  readonly page: number;
-  readonly writable: boolean;
-}
-
-/** What surrounds the core: address translation, exceptions, and the instructions that are written in TypeScript. */
-export interface CpuEnvironment {
-  readonly mode: CodeMode;
-  /** 0 supervisor, 1 user, 2 supervisor that may touch user pages (RFLAGS.AC): selects TLB and jump cache. */
-  readonly context: number;
-  /** Linear address to page; throws a GuestException. Called once for each page of an access. */
-  translate(linear: bigint, access: Access): Translation;
-  /** Executes an instruction; false if it has none. RIP is already that of the next instruction. */
-  execute(instruction: Instruction): boolean;
-  /** Delivers an exception to the guest; false ends the run. RIP is where the exception belongs. */
-  deliver(exception: GuestException): boolean;
-}
-
-export type RunResult =
-  | { readonly reason: 'limit' | 'breakpoint' | 'halt' }
-  | { readonly reason: 'exception'; readonly exception: GuestException }
-  | { readonly reason: 'fault'; readonly fault: Fault };
 
 export interface CpuOptions {
   /** Bytes of guest pages behind the arena. */
@@ -88,20 +61,16 @@ export class Cpu {
   private readonly jumps: JumpCache;
   private readonly handlers: Handlers;
   private generated: GeneratedCode;
-  /** Instructions executed before this slice, and the length of this slice. */
-  private executedBefore = 0;
-  private slice = 0;
+  private readonly count: InstructionCount;
   private nextConsolidation = FIRST_CONSOLIDATION;
   private consolidatedForms = 0;
-  /** Record in execution when TypeScript was called; 0 when no instruction is half done. */
-  private current = 0;
+  private readonly execution: Execution = { record: 0 };
+  private readonly access: GuestAccess;
   /** The instructions of this slice began with RFLAGS.TF set: it has just one. */
   private stepping = false;
   private trapSuppressed = false;
   /** RIP at which a breakpoint does not stop now. */
   private passedBreakpoint: bigint | undefined;
-  /** What a write across pages in SCRATCH stands for. */
-  private crossing: { first: number; second: number } = { first: 0, second: 0 };
 
   constructor(
     options: CpuOptions,
@@ -112,7 +81,17 @@ export class Cpu {
     this.memory = new WebAssembly.Memory({ initial: Math.ceil((arenaEnd + options.guestBytes) / WASM_PAGE) });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
+    this.count = new InstructionCount(this.view);
     this.tlb = new SoftwareTlb(this.view);
+    this.access = new GuestAccess(
+      this.view,
+      this.bytes,
+      this.tlb,
+      environment,
+      this.execution,
+      (page) => this.code.hasCode(page),
+      (offset, count) => this.written(offset, count),
+    );
     this.jumps = new JumpCache(this.view);
     this.jumps.flush();
     this.handlers = new Handlers(this.memory, this.imports());
@@ -133,14 +112,13 @@ export class Cpu {
 
   /** Instructions executed so far, exact at every call out of generated code. */
   get instructions(): number {
-    const left = this.view.getInt32(LEFT, true);
-    const pending = this.current === 0 ? 0 : this.view.getUint8(this.current + RECORD.left);
-    return this.executedBefore + this.slice - left - pending;
+    const pending = this.execution.record === 0 ? 0 : this.view.getUint8(this.execution.record + RECORD.left);
+    return this.count.executed - pending;
   }
 
   /** RIP of the instruction in execution; between instructions that of the next. */
   get instructionRip(): bigint {
-    return this.current === 0 ? this.registers.rip : this.ripOf(this.current);
+    return this.execution.record === 0 ? this.registers.rip : this.ripOf(this.execution.record);
   }
 
   // --- running ---
@@ -163,21 +141,21 @@ export class Cpu {
   private runSlice(limit: number): RunResult | undefined {
     this.stepping = this.singleStep;
     const end = this.instructions + 1;
-    this.startSlice(this.stepping ? 1 : limit);
+    this.count.startSlice(this.stepping ? 1 : limit);
     try {
       this.generated.run(this.stepping ? this.stepBlock(this.registers.rip) : this.lookup(this.registers.rip));
       // The next block is longer than what is left of the slice: a block of just that many instructions.
-      const left = this.view.getInt32(LEFT, true);
+      const { left } = this.count;
       if (left > 0) this.generated.run(this.partialBlock(this.registers.rip, left));
       this.passedBreakpoint = undefined;
       return this.stepping ? this.stepped() : undefined;
     } catch (thrown) {
       // What comes after the stepped instruction comes after its trap.
-      const done = this.stepping && this.current === 0 && this.instructions === end;
+      const done = this.stepping && this.execution.record === 0 && this.instructions === end;
       return done ? this.stepped() : this.stopped(thrown);
     } finally {
-      this.current = 0;
-      this.startSlice(0);
+      this.execution.record = 0;
+      this.count.endSlice();
     }
   }
 
@@ -208,12 +186,6 @@ export class Cpu {
     this.trapSuppressed = this.stepping;
   }
 
-  private startSlice(count: number): void {
-    this.executedBefore = this.instructions;
-    this.slice = count;
-    this.view.setInt32(LEFT, count, true);
-  }
-
   private stopped(thrown: unknown): RunResult | undefined {
     if (isCpuStop(thrown)) {
       this.settle(thrown.reason === 'halt');
@@ -226,28 +198,22 @@ export class Cpu {
     this.settle(thrown.trap);
     const failed = this.deliver(thrown);
     // Delivery takes the time of one instruction, so that a loop of faults ends.
-    if (!failed) this.executedBefore++;
+    if (!failed) this.count.add(1);
     return failed;
   }
 
   /** Makes count and RIP right after generated code was left in the middle of a block. */
   private settle(done: boolean): void {
-    if (this.current === 0) return;
-    const left = this.view.getUint8(this.current + RECORD.left);
-    this.view.setInt32(LEFT, this.view.getInt32(LEFT, true) + left - (done ? 1 : 0), true);
-    if (!done) this.registers.rip = this.ripOf(this.current);
-    this.current = 0;
+    if (this.execution.record === 0) return;
+    const left = this.view.getUint8(this.execution.record + RECORD.left);
+    this.count.giveBack(left - (done ? 1 : 0));
+    if (!done) this.registers.rip = this.ripOf(this.execution.record);
+    this.execution.record = 0;
   }
 
   private ripOf(record: number): bigint {
     const next = this.view.getBigUint64(record + RECORD.next, true);
     return wrap(next - BigInt(this.view.getUint8(record + RECORD.length)), this.environment.mode.codeSize);
-  }
-
-  /** Lets the slice end with the instruction that has just been executed. */
-  private endSlice(): void {
-    this.slice -= this.view.getInt32(LEFT, true);
-    this.view.setInt32(LEFT, 0, true);
   }
 
   private consolidate(): void {
@@ -270,7 +236,7 @@ export class Cpu {
 
   /** The block at RIP, decoded if need be. RIP is committed first: a fetch that faults belongs to it. */
   private lookup(rip: bigint): number {
-    this.current = 0;
+    this.execution.record = 0;
     this.view.setBigUint64(RIP, BigInt.asUintN(64, rip), true);
     const block = this.blockAt(BigInt.asUintN(64, rip));
     // A block with a breakpoint is looked up each time, so that it is seen each time.
@@ -294,19 +260,23 @@ export class Cpu {
     this.code.empty();
   }
 
-  private blockAt(rip: bigint): Block {
+  /** Where code at RIP lies, and what gives the page after it. */
+  private fetch(rip: bigint) {
     const linear = this.codeLinear(rip);
     const { page } = this.environment.translate(linear, 'execute');
-    const known = this.code.find(page, rip, this.environment.mode);
     const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
+    return { linear, page, second };
+  }
+
+  private blockAt(rip: bigint): Block {
+    const { linear, page, second } = this.fetch(rip);
+    const known = this.code.find(page, rip, this.environment.mode);
     if (known && (known.secondPage < 0 || known.secondPage === second())) return known;
     return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second);
   }
 
   private partialBlock(rip: bigint, count: number): number {
-    const linear = this.codeLinear(rip);
-    const { page } = this.environment.translate(linear, 'execute');
-    const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
+    const { linear, page, second } = this.fetch(rip);
     return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second, count).address;
   }
 
@@ -341,10 +311,10 @@ export class Cpu {
     const { view } = this;
     const left = view.getUint8(record + RECORD.left);
     if (view.getUint16(record + RECORD.handler, true) === Handler.resync) {
-      view.setInt32(LEFT, view.getInt32(LEFT, true) + left, true);
+      this.count.giveBack(left);
       return this.lookup(this.ripOf(record));
     }
-    this.current = record;
+    this.execution.record = record;
     const kept = this.code.kept[view.getInt32(record + RECORD.instruction, true)];
     if (!kept) throw new Error('record without instruction');
     const { instruction, undecodable, bytes } = kept;
@@ -358,9 +328,9 @@ export class Cpu {
         rip: hex(this.ripOf(record)),
       });
     }
-    view.setInt32(LEFT, view.getInt32(LEFT, true) + left - 1, true);
-    this.current = 0;
-    if (this.singleStep !== this.stepping) this.endSlice();
+    this.count.giveBack(left - 1);
+    this.execution.record = 0;
+    if (this.singleStep !== this.stepping) this.count.endSlice();
     const next = this.registers.rip;
     return this.jumps.find(next) ?? this.lookup(next);
   }
@@ -369,15 +339,15 @@ export class Cpu {
 
   private imports(): Record<ImportedHelper, unknown> {
     return {
-      readSlow: (linear: bigint, count: number, record: number) => this.readSlow(linear, count, record),
-      writeSlow: (linear: bigint, count: number, record: number) => this.writeSlow(linear, count, record),
-      flushScratch: (linear: bigint, count: number) => this.flushScratch(linear, count),
+      readSlow: (linear: bigint, access: number, record: number) => this.access.readSlow(linear, access, record),
+      writeSlow: (linear: bigint, access: number, record: number) => this.access.writeSlow(linear, access, record),
+      flushScratch: (linear: bigint, count: number) => this.access.flushScratch(linear, count),
       raise: (vector: number, record: number) => {
-        this.current = record;
+        this.execution.record = record;
         throw exception(vector, vector === VECTOR.GP ? { errorCode: 0 } : {});
       },
       segmentFault: (segment: number, record: number) => {
-        this.current = record;
+        this.execution.record = record;
         const isStack = segment === SEGMENT_TABLE + SEGMENT_SIZE * 2;
         throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
       },
@@ -385,69 +355,6 @@ export class Cpu {
       chain: (record: number, linkOffset: number) => this.chain(record, linkOffset),
       rare: (record: number) => this.rare(record),
     };
-  }
-
-  /** Linear memory offset of an access, through the TLB. Fills it; pages with decoded code are never writable in it. */
-  private translate(linear: bigint, access: 'read' | 'write'): number {
-    const { page, writable } = this.environment.translate(BigInt.asUintN(64, linear), access);
-    this.tlb.fill(linear, page, writable && !this.code.hasCode(page));
-    return page * PAGE + Number(linear & 0xfffn);
-  }
-
-  /** Outside of the 48 bits that page tables translate: #SS for the stack segment, #GP for all others. */
-  private checkCanonical(linear: bigint, access: number, record: number): void {
-    if (this.environment.mode.codeSize !== 64) return;
-    const count = access & (STACK_ACCESS - 1);
-    for (const address of [linear, linear + BigInt(count - 1)]) {
-      const sign = BigInt.asIntN(64, address) >> 47n;
-      if (sign === 0n || sign === -1n) continue;
-      const segment = this.view.getUint16(record + RECORD.segment, true);
-      const isStack = (access & STACK_ACCESS) !== 0 || segment === SEGMENT_TABLE + SEGMENT_SIZE * 2;
-      throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
-    }
-  }
-
-  private readSlow(linear: bigint, access: number, record: number): number {
-    this.current = record;
-    this.checkCanonical(linear, access, record);
-    const count = access & (STACK_ACCESS - 1);
-    const first = this.translate(linear, 'read');
-    const here = PAGE - (first & (PAGE - 1));
-    if (here < count) {
-      const second = this.translate(linear + BigInt(here), 'read');
-      this.bytes.copyWithin(SCRATCH, first, first + here);
-      this.bytes.copyWithin(SCRATCH + here, second, second + count - here);
-      this.current = 0;
-      return SCRATCH;
-    }
-    this.current = 0;
-    return first;
-  }
-
-  private writeSlow(linear: bigint, access: number, record: number): number {
-    this.current = record;
-    this.checkCanonical(linear, access, record);
-    const count = access & (STACK_ACCESS - 1);
-    const first = this.translate(linear, 'write');
-    const here = PAGE - (first & (PAGE - 1));
-    let result = first;
-    if (here < count) {
-      const second = this.translate(linear + BigInt(here), 'write');
-      this.bytes.copyWithin(SCRATCH, first, first + here);
-      this.bytes.copyWithin(SCRATCH + here, second, second + count - here);
-      this.crossing = { first, second };
-      this.written(second, count - here);
-      result = SCRATCH;
-    }
-    this.written(first, Math.min(here, count));
-    this.current = 0;
-    return result;
-  }
-
-  private flushScratch(linear: bigint, count: number): void {
-    const here = PAGE - Number(BigInt.asUintN(12, linear));
-    this.bytes.copyWithin(this.crossing.first, SCRATCH, SCRATCH + here);
-    this.bytes.copyWithin(this.crossing.second, SCRATCH + here, SCRATCH + count);
   }
 
   /** Drops what was decoded from bytes of guest memory that are about to be written. */
@@ -459,11 +366,7 @@ export class Cpu {
 
   /** For instructions in TypeScript: linear memory offset of an access within one page. */
   dataOffset(linear: bigint, access: 'read' | 'write', count: number): number {
-    const known = this.tlb.find(linear, access);
-    if (known !== undefined) return known;
-    const offset = this.translate(linear, access);
-    if (access === 'write') this.written(offset, count);
-    return offset;
+    return this.access.dataOffset(linear, access, count);
   }
 
   // --- invalidation ---

@@ -1,5 +1,7 @@
-import { Cpu, type CpuEnvironment, type RunResult } from '../../engine/cpu/cpu.js';
+import { Cpu } from '../../engine/cpu/cpu.js';
+import type { CpuEnvironment } from '../../engine/cpu/environment.js';
 import { exception, VECTOR } from '../../engine/cpu/exception.js';
+import type { RunResult } from '../../engine/cpu/run-result.js';
 import {
   CODE_AT,
   DATA_AT,

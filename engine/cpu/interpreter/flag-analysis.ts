@@ -1,4 +1,4 @@
-import type { Traits } from '../semantics/context.js';
+import type { Traits } from '../semantics/flag-context.js';
 import type { FlagType } from '../semantics/flags.js';
 import type { Helpers } from '../semantics/helpers.js';
 import { definitionOf } from '../semantics/index.js';

@@ -1,4 +1,5 @@
-import type { FunctionBuilder, Label, Value, Width } from '../wasm/function-builder.js';
+import type { FunctionBuilder, Value, Width } from '../wasm/function-builder.js';
+import type { Label } from '../wasm/value.js';
 import { Register, type SemanticContext } from './context.js';
 import { define } from './registry.js';
 

@@ -1,6 +1,7 @@
 import { hex } from '../../address.js';
-import { type Access, Cpu, type CpuEnvironment, type CpuOptions, type Translation } from '../cpu.js';
+import { Cpu, type CpuOptions } from '../cpu.js';
 import type { CodeSize, Instruction } from '../decoder/instruction.js';
+import type { Access, CpuEnvironment, Translation } from '../environment.js';
 import { type CpuStop, exception, type GuestException, isGuestException, stopMissing, VECTOR } from '../exception.js';
 import { type CodeMode, usesVectors } from '../interpreter/code-cache.js';
 import { RFLAGS } from '../semantics/flags.js';

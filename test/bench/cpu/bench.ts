@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Cpu, type CpuEnvironment } from '../../../engine/cpu/cpu.js';
+import { Cpu } from '../../../engine/cpu/cpu.js';
+import type { CpuEnvironment } from '../../../engine/cpu/environment.js';
 
 /**
  * Million guest instructions a second on six kernels in C, compiled here. Results are compared with the same code run

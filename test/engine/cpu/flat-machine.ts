@@ -1,4 +1,5 @@
-import { Cpu, type CpuEnvironment } from '../../../engine/cpu/cpu.js';
+import { Cpu } from '../../../engine/cpu/cpu.js';
+import type { CpuEnvironment } from '../../../engine/cpu/environment.js';
 import { exception, VECTOR } from '../../../engine/cpu/exception.js';
 
 export const PAGES = 8;
