@@ -3,7 +3,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import { asRecord } from './arguments.js';
 import { toUserError, userErrors } from './errors.js';
 import { HANDLERS } from './handlers.js';
-import { lineAnswer } from './requests/breakpoints.js';
+import { functionAnswer, lineAnswer } from './requests/breakpoints.js';
 import type { HandlerContext } from './requests/handler.js';
 import { sourceOf } from './requests/source.js';
 import { Session, THREAD_ID } from './session.js';
@@ -90,6 +90,9 @@ export class SnpDebugAdapter extends ProtocolServer {
         const { session, dialect } = this.context;
         for (const breakpoint of session.breakpoints.lines) {
           this.send('breakpoint', { reason: 'changed', breakpoint: lineAnswer(breakpoint, session, dialect) });
+        }
+        for (const breakpoint of session.breakpoints.functions) {
+          this.send('breakpoint', { reason: 'changed', breakpoint: functionAnswer(breakpoint, session) });
         }
       },
       ended: (exitCode) => {

@@ -48,7 +48,6 @@ export const userErrors = {
   notLaunched: () => new UserError(3001, 'No launch is loaded yet.'),
   ended: () => new UserError(3002, 'The launch has ended. Restart the session to run it again.'),
   running: () => new UserError(3003, 'The launch is running. Pause it first.'),
-  notRunning: () => new UserError(3004, 'The launch is not running.'),
   unknownThread: (id: number) => new UserError(3005, `There is no thread ${id}: a launch has the one thread 1.`),
   staleFrame: (id: number) =>
     new UserError(3006, `The stack frame ${id} is gone: the launch has moved on since it was shown.`),

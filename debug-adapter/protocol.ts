@@ -39,6 +39,14 @@ export interface RmpRange {
   readonly gpa?: string;
   /** What made these pages, in words: "update 1: firmware OVMF.fd". */
   readonly label?: string;
+  /** The manifest lines that made the first page; zero-based. */
+  readonly source?: RmpPageSource;
+}
+
+export interface RmpPageSource {
+  readonly path: string;
+  readonly line: number;
+  readonly endLine: number;
 }
 
 export interface RmpPagesArguments {
@@ -59,7 +67,7 @@ export interface RmpPage {
   readonly raw: string;
   /** Decoded fields in display order: name and value. */
   readonly fields: readonly { readonly name: string; readonly value: string }[];
-  /** The manifest line that made the page; zero-based line and character. */
-  readonly source?: { readonly path: string; readonly line: number; readonly endLine: number };
+  /** The manifest lines that made the page; zero-based. */
+  readonly source?: RmpPageSource;
   readonly label?: string;
 }
