@@ -142,7 +142,6 @@ const TOKEN =
   /#[^\r\n]*|"(?:[^"\\\r\n]|\\.)*"?|'(?:[^'\r\n]|'')*'?|[{}[\],]|:(?=[\s{}[\],"']|$)|(?:[^\s{}[\],:]|:(?![\s{}[\],]|$))+/g;
 
 function* tokens(text: string, start: number): Generator<Token> {
-  TOKEN.lastIndex = start;
   const pattern = new RegExp(TOKEN);
   pattern.lastIndex = start;
   for (let match = pattern.exec(text); match; match = pattern.exec(text)) {

@@ -31,7 +31,14 @@ export const FIRMWARE_TWICE = defineFault<{ first: string; second: string }>({
   reference: 'QEMU hw/i386/x86-common.c, x86_bios_rom_init',
 });
 
-export const firmwareVariables: Rule = { name: 'firmware-variables', manifest: check };
+export const firmwareVariables: Rule = {
+  name: 'firmware-variables',
+  manifest: check,
+  covers: [
+    { check: FIRMWARE_TWICE.check, engine: 'kvm-populate-exists' },
+    { check: FIRMWARE_TWICE.check, engine: 'kvm-page-assigned' },
+  ],
+};
 
 function check({ path, parsed, files }: ManifestContext): readonly Fault[] {
   const faults: Fault[] = [];

@@ -39,10 +39,20 @@ function check(context: ManifestContext): readonly Fault[] {
   const faults: Fault[] = [];
   let widest: PlanUpdate | undefined;
   for (const update of sorted) {
-    if (widest && update.gpa < widest.gpa + widest.length) faults.push(overlap(context, widest, update, order));
+    if (widest && update.gpa < widest.gpa + widest.length && !bothImages(context, widest, update)) {
+      faults.push(overlap(context, widest, update, order));
+    }
     if (!widest || update.gpa + update.length > widest.gpa + widest.length) widest = update;
   }
   return faults;
+}
+
+/** Two firmware images overlap always; the rule about them says more. */
+function bothImages({ parsed, plan }: ManifestContext, a: PlanUpdate, b: PlanUpdate): boolean {
+  const entry = (update: PlanUpdate): number | undefined => plan?.entries[update.entry]?.updateIndex;
+  const image = (update: PlanUpdate): boolean =>
+    parsed.tree.launch?.update.some((tree) => tree.kind === 'firmware' && tree.index === entry(update)) ?? false;
+  return a.entry !== b.entry && image(a) && image(b);
 }
 
 /** Shown at the entry that comes second in the launch, because there it fails. */
