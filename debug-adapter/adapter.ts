@@ -48,12 +48,13 @@ export class SnpDebugAdapter extends ProtocolServer {
       this.sendResponse(body === undefined ? response : { ...response, body });
     } catch (error) {
       this.later = [];
-      const { id, message, showUser } = toUserError(error);
+      const { id, message, showUser, place } = toUserError(error);
+      const variables = place && { path: place.path, line: String(place.line) };
       this.sendResponse({
         ...response,
         success: false,
         message,
-        body: { error: { id, format: message, showUser } },
+        body: { error: { id, format: message, showUser, ...(variables ? { variables } : {}) } },
       });
     }
     for (const action of this.later.splice(0)) action();

@@ -1,3 +1,5 @@
+import { ERROR_UNRESOLVABLE } from './protocol.js';
+
 /**
  * Every error that a person can meet in the debugger, in one place. Numbers are stable; `showUser` ones open a
  * message box, the others stay beside the input that caused them.
@@ -7,6 +9,8 @@ export class UserError extends Error {
     readonly id: number,
     message: string,
     readonly showUser = false,
+    /** Where the mistake is, for clients that lead there: path, and line counted from 1. */
+    readonly place?: { readonly path: string; readonly line: number },
   ) {
     super(message);
     this.name = 'UserError';
@@ -29,13 +33,15 @@ export const userErrors = {
     ),
   unreadableManifest: (path: string, detail: string) =>
     new UserError(2002, `The launch manifest ${path} cannot be read: ${detail}.`, true),
-  unresolvable: (first: string, others: number) =>
+  /** `quiet`: the client tells it in its own way and leads to the place. */
+  unresolvable: (first: string, others: number, place?: UserError['place'], quiet = false) =>
     new UserError(
-      2003,
+      ERROR_UNRESOLVABLE,
       others === 0
         ? first
         : `${first} (${others} more ${others === 1 ? 'problem' : 'problems'}: see the Debug Console.)`,
-      true,
+      !quiet,
+      place,
     ),
   alreadyLaunched: () => new UserError(2004, 'This session has launched already. Use restart for another run.'),
   attachUnsupported: () =>

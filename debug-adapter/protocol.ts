@@ -15,7 +15,15 @@ export interface SnpLaunchArguments {
   /** False: files outside `workspaceFolders` are refused. */
   readonly trusted?: boolean;
   readonly workspaceFolders?: readonly string[];
+  /**
+   * The client tells a person itself of a manifest that cannot be launched: the error response of `launch` then has
+   * `showUser: false`, and `variables` with `path` and `line` of the first problem.
+   */
+  readonly clientShowsProblems?: boolean;
 }
+
+/** Id of the error response to `launch` for a manifest that cannot be launched. */
+export const ERROR_UNRESOLVABLE = 2003;
 
 export const REQUEST_RMP_RANGES = 'snp/rmpRanges';
 export const REQUEST_RMP_PAGES = 'snp/rmpPages';

@@ -102,9 +102,13 @@ export class Session {
     if (!loaded.ok) {
       for (const fault of loaded.faults) this.problem(fault, loaded.places);
       const first = loaded.faults[0];
+      const at = first?.at && loaded.places.of(first.at);
+      const place = at && { path: at.path, line: at.line + 1 };
       throw userErrors.unresolvable(
         first ? problemSentence(first, loaded.places) : 'The manifest describes no launch.',
         Math.max(0, loaded.faults.length - 1),
+        place,
+        args.clientShowsProblems,
       );
     }
     this.cancel();

@@ -35,9 +35,9 @@ function explainPolicyFile(analysis: Analysis): string | undefined {
   const { processor, firmware, kvm } = DEFAULT_HOST;
   const platform = `${processor.name}, SNP firmware ${firmware.major}.${firmware.minor}, KVM ${kvm.release}`;
   return [
-    policyTable(value),
     policyVerdict(value, DEFAULT_HOST),
     `Judged against ${platform}, the platform of a manifest without \`host:\`. A manifest that names this file judges it against its own \`host:\`.`,
+    policyTable(value),
   ].join('\n\n');
 }
 
@@ -46,7 +46,8 @@ function explainPolicy(analysis: Analysis): string | undefined {
   const policy = analysis.plan?.start.policy ?? (written && written.kind !== 'file' ? written.value : undefined);
   if (policy === undefined) return undefined;
   const host = analysis.plan?.host ?? DEFAULT_HOST;
-  return `${policyTable(policy)}\n\n${policyVerdict(policy, host)}`;
+  // First what is asked for most: the table may be longer than the hover is high.
+  return `${policyVerdict(policy, host)}\n\n${policyTable(policy)}`;
 }
 
 function policyVerdict(policy: bigint, host: HostProfiles): string {

@@ -122,6 +122,10 @@ describe('life of a session', () => {
     assert.match(String(response.message), /^wrong\.snp\.yaml, line 1\d: .*more problem/s);
     assert.match(client.output('stderr'), /missing\.fd/);
     assert.match(client.output('stderr'), /absent\.bin/);
+    const quiet = await client.send('launch', { manifest, clientShowsProblems: true });
+    assert.equal(errorOf(quiet).showUser, false, 'a client that leads to the place needs no box');
+    assert.equal(errorOf(quiet).variables?.['path'], manifest);
+    assert.match(errorOf(quiet).variables?.['line'] ?? '', /^1\d$/);
     const again = await client.send('launch', { manifest: folder.manifest });
     assert.equal(again.success, true, 'another try is possible');
   });
