@@ -1,6 +1,21 @@
 import { relative, resolve, sep } from 'node:path';
+import { defineFault } from '../engine/fault.js';
 import { documentKind } from '../engine/launch/document-kind.js';
 import type { FileSource } from '../engine/launch/file-source.js';
+
+/** For readers of --json, who want a fault also when there is no text that one could point into. */
+export const MANIFEST_UNREADABLE = defineFault<{ path: string; problem: string }>({
+  check: 'manifest-unreadable',
+  layer: 'manifest',
+  command: 'launch manifest',
+  code: { kind: 'input' },
+  title: 'Launch manifest cannot be read',
+  message: (o) => `\`${o.path}\` ${o.problem}.`,
+  why: 'A launch begins with its manifest, which names everything else that is read.',
+  hint: 'Name a launch manifest (*.snp.yaml) that exists and that you may read.',
+  reference: 'SEV-SNP Workbench, launch manifest',
+  confirmed: true,
+});
 
 /** A manifest is typed by people; a larger file is something else. */
 const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;

@@ -3,7 +3,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import { asRecord } from './arguments.js';
 import { toUserError, userErrors } from './errors.js';
 import { HANDLERS } from './handlers.js';
-import { lineAnswer } from './requests/breakpoints.js';
+import { functionAnswer, lineAnswer } from './requests/breakpoints.js';
 import type { HandlerContext } from './requests/handler.js';
 import { sourceOf } from './requests/source.js';
 import { Session, THREAD_ID } from './session.js';
@@ -48,12 +48,13 @@ export class SnpDebugAdapter extends ProtocolServer {
       this.sendResponse(body === undefined ? response : { ...response, body });
     } catch (error) {
       this.later = [];
-      const { id, message, showUser } = toUserError(error);
+      const { id, message, showUser, place } = toUserError(error);
+      const variables = place && { path: place.path, line: String(place.line) };
       this.sendResponse({
         ...response,
         success: false,
         message,
-        body: { error: { id, format: message, showUser } },
+        body: { error: { id, format: message, showUser, ...(variables ? { variables } : {}) } },
       });
     }
     for (const action of this.later.splice(0)) action();
@@ -90,6 +91,9 @@ export class SnpDebugAdapter extends ProtocolServer {
         const { session, dialect } = this.context;
         for (const breakpoint of session.breakpoints.lines) {
           this.send('breakpoint', { reason: 'changed', breakpoint: lineAnswer(breakpoint, session, dialect) });
+        }
+        for (const breakpoint of session.breakpoints.functions) {
+          this.send('breakpoint', { reason: 'changed', breakpoint: functionAnswer(breakpoint, session) });
         }
       },
       ended: (exitCode) => {

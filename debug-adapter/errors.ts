@@ -1,3 +1,5 @@
+import { ERROR_UNRESOLVABLE } from './protocol.js';
+
 /**
  * Every error that a person can meet in the debugger, in one place. Numbers are stable; `showUser` ones open a
  * message box, the others stay beside the input that caused them.
@@ -7,6 +9,8 @@ export class UserError extends Error {
     readonly id: number,
     message: string,
     readonly showUser = false,
+    /** Where the mistake is, for clients that lead there: path, and line counted from 1. */
+    readonly place?: { readonly path: string; readonly line: number },
   ) {
     super(message);
     this.name = 'UserError';
@@ -29,13 +33,15 @@ export const userErrors = {
     ),
   unreadableManifest: (path: string, detail: string) =>
     new UserError(2002, `The launch manifest ${path} cannot be read: ${detail}.`, true),
-  unresolvable: (first: string, others: number) =>
+  /** `quiet`: the client tells it in its own way and leads to the place. */
+  unresolvable: (first: string, others: number, place?: UserError['place'], quiet = false) =>
     new UserError(
-      2003,
+      ERROR_UNRESOLVABLE,
       others === 0
         ? first
         : `${first} (${others} more ${others === 1 ? 'problem' : 'problems'}: see the Debug Console.)`,
-      true,
+      !quiet,
+      place,
     ),
   alreadyLaunched: () => new UserError(2004, 'This session has launched already. Use restart for another run.'),
   attachUnsupported: () =>
@@ -48,7 +54,6 @@ export const userErrors = {
   notLaunched: () => new UserError(3001, 'No launch is loaded yet.'),
   ended: () => new UserError(3002, 'The launch has ended. Restart the session to run it again.'),
   running: () => new UserError(3003, 'The launch is running. Pause it first.'),
-  notRunning: () => new UserError(3004, 'The launch is not running.'),
   unknownThread: (id: number) => new UserError(3005, `There is no thread ${id}: a launch has the one thread 1.`),
   staleFrame: (id: number) =>
     new UserError(3006, `The stack frame ${id} is gone: the launch has moved on since it was shown.`),

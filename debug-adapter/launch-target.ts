@@ -35,6 +35,7 @@ export function readLaunchArguments(raw: unknown): SnpLaunchArguments {
     noDebug: flag(args, 'noDebug', false),
     trusted: flag(args, 'trusted', true),
     workspaceFolders: folders,
+    clientShowsProblems: flag(args, 'clientShowsProblems', false),
   };
 }
 

@@ -15,7 +15,15 @@ export interface SnpLaunchArguments {
   /** False: files outside `workspaceFolders` are refused. */
   readonly trusted?: boolean;
   readonly workspaceFolders?: readonly string[];
+  /**
+   * The client tells a person itself of a manifest that cannot be launched: the error response of `launch` then has
+   * `showUser: false`, and `variables` with `path` and `line` of the first problem.
+   */
+  readonly clientShowsProblems?: boolean;
 }
+
+/** Id of the error response to `launch` for a manifest that cannot be launched. */
+export const ERROR_UNRESOLVABLE = 2003;
 
 export const REQUEST_RMP_RANGES = 'snp/rmpRanges';
 export const REQUEST_RMP_PAGES = 'snp/rmpPages';
@@ -39,6 +47,14 @@ export interface RmpRange {
   readonly gpa?: string;
   /** What made these pages, in words: "update 1: firmware OVMF.fd". */
   readonly label?: string;
+  /** The manifest lines that made the first page; zero-based. */
+  readonly source?: RmpPageSource;
+}
+
+export interface RmpPageSource {
+  readonly path: string;
+  readonly line: number;
+  readonly endLine: number;
 }
 
 export interface RmpPagesArguments {
@@ -59,7 +75,7 @@ export interface RmpPage {
   readonly raw: string;
   /** Decoded fields in display order: name and value. */
   readonly fields: readonly { readonly name: string; readonly value: string }[];
-  /** The manifest line that made the page; zero-based line and character. */
-  readonly source?: { readonly path: string; readonly line: number; readonly endLine: number };
+  /** The manifest lines that made the page; zero-based. */
+  readonly source?: RmpPageSource;
   readonly label?: string;
 }

@@ -11,7 +11,18 @@ import { bindLines, createBreakpointStore, hitsOf, rearm } from './breakpoints/s
 import { userErrors } from './errors.js';
 import type { Environment } from './evaluate/names.js';
 import { type LaunchTarget, loadTarget } from './launch-target.js';
-import { completion, entryLine, faultReport, faultTitle, headline, problemLine, realMessages } from './output.js';
+import {
+  completion,
+  entryLine,
+  failed,
+  faultReport,
+  faultTitle,
+  headline,
+  problemLine,
+  problemSentence,
+  realMessages,
+} from './output.js';
+import type { Places } from './places.js';
 import type { SnpLaunchArguments } from './protocol.js';
 import { type Decision, Execution } from './run/execution.js';
 import { entryGoal, NO_GOAL, type Step, stepGoal } from './run/goals.js';
@@ -62,6 +73,8 @@ export class Session {
   phase: Phase = 'idle';
   private configured = false;
   private pausing = false;
+  /** Steps asked for while another one ran: done right after it, without a stop in between. */
+  private readonly pressed: Step[] = [];
   private goal: StopPredicate = NO_GOAL;
   private goalReason: StopReason = 'step';
   private args: SnpLaunchArguments | undefined;
@@ -87,11 +100,15 @@ export class Session {
   load(args: SnpLaunchArguments): void {
     const loaded = loadTarget(args);
     if (!loaded.ok) {
-      for (const fault of loaded.faults) this.listener.output('stderr', problemLine(fault, loaded.places));
+      for (const fault of loaded.faults) this.problem(fault, loaded.places);
       const first = loaded.faults[0];
+      const at = first?.at && loaded.places.of(first.at);
+      const place = at && { path: at.path, line: at.line + 1 };
       throw userErrors.unresolvable(
-        first ? problemLine(first, loaded.places).trimEnd() : 'The manifest describes no launch.',
+        first ? problemSentence(first, loaded.places) : 'The manifest describes no launch.',
         Math.max(0, loaded.faults.length - 1),
+        place,
+        args.clientShowsProblems,
       );
     }
     this.cancel();
@@ -113,9 +130,7 @@ export class Session {
     if (!this.configured || this.phase !== 'loaded') return;
     const { target, run } = this.current;
     this.listener.output('stdout', headline(target.plan));
-    for (const fault of target.faults) {
-      this.listener.output(fault.severity === 'error' ? 'stderr' : 'console', problemLine(fault, target.places));
-    }
+    for (const fault of target.faults) this.problem(fault, target.places);
     const stopOnEntry = this.args?.stopOnEntry === true && this.args.noDebug !== true;
     this.resume(stopOnEntry ? entryGoal(run) : NO_GOAL, 'entry');
   }
@@ -128,19 +143,36 @@ export class Session {
     this.startIfReady();
   }
 
+  /**
+   * A key pressed again before the client has heard of the last stop is meant as one more step. While the launch
+   * runs freely, or when it has ended meanwhile, there is nothing to step: an error would only be in the way.
+   */
   step(step: Step): void {
+    if (this.state && this.phase === 'ended') return;
+    if (this.phase === 'running') {
+      if (this.goal !== NO_GOAL) this.pressed.push(step);
+      return;
+    }
     this.resume(stepGoal(step, this.needStopped().run), 'step');
   }
 
+  /** Of a launch that runs already: the step under way is not to stop any more. */
   continue(): void {
+    if (this.state && this.phase === 'ended') return;
+    if (this.phase === 'running') {
+      this.pressed.length = 0;
+      this.goal = NO_GOAL;
+      return;
+    }
     this.needStopped();
     this.resume(NO_GOAL, 'step');
   }
 
+  /** Of a launch that stands already, or has ended meanwhile: nothing to do. */
   pause(): void {
-    if (this.phase === 'ended') throw userErrors.ended();
-    if (this.phase !== 'running') throw userErrors.notRunning();
-    this.pausing = true;
+    if (!this.state) throw userErrors.notLaunched();
+    this.pressed.length = 0;
+    this.pausing = this.phase === 'running';
   }
 
   /** Stops for good, without an exit code of the launch. */
@@ -193,6 +225,7 @@ export class Session {
     this.goal = goal;
     this.goalReason = reason;
     this.pausing = false;
+    this.pressed.length = 0;
     this.phase = 'running';
     current.execution.resume();
   }
@@ -234,6 +267,11 @@ export class Session {
       return 'stop';
     }
     if (!this.goal(event)) return 'go';
+    const next = this.pressed.shift();
+    if (next) {
+      this.goal = stepGoal(next, this.current.run);
+      return 'go';
+    }
     this.stop(this.goalReason);
     return 'stop';
   }
@@ -277,7 +315,16 @@ export class Session {
     current.fault = fault;
     this.report(fault);
     if (messages.length > 0) this.listener.output('stderr', realMessages(messages));
+    this.listener.output(
+      'console',
+      'Type fault below for all operands of the check, help for what else can be asked.\n',
+    );
     this.stop('exception', faultTitle(fault));
+  }
+
+  private problem(fault: Fault, places: Places): void {
+    const category = fault.severity === 'error' ? 'stderr' : 'console';
+    this.listener.output(category, problemLine(fault, places), fault.at && places.of(fault.at));
   }
 
   private report(fault: Fault): void {
@@ -294,12 +341,18 @@ export class Session {
 
   private narrate(event: EngineEvent): void {
     const { target } = this.current;
-    if (event.kind === 'log') this.listener.output('stdout', `${eventText(event)}\n`);
+    if (event.kind === 'log' && !this.foretold(event)) this.listener.output('stdout', `${eventText(event)}\n`);
     if (event.kind !== 'enter' || event.frame.entry === undefined || event.frame.layer !== 'launch') return;
     const entry = target.plan.entries[event.frame.entry];
     if (!entry) return;
     const text = entryLine(entry, event.frame.entry, target.plan.entries.length);
     this.listener.output('stdout', text, target.places.of(entry.at));
+  }
+
+  /** What the VMM says after the fault has been shown with the fault. */
+  private foretold(event: EngineEvent & { readonly kind: 'log' }): boolean {
+    const { fatalShown, outlook } = this.current;
+    return fatalShown && event.source === 'vmm' && outlook?.messages.includes(event.text) === true;
   }
 
   private onEnd(outcome: LaunchOutcome): void {
@@ -309,7 +362,9 @@ export class Session {
     const unexpected = expected && outcome.digest && unexpectedDigest(target.plan, expected, outcome.digest, pages, at);
     const fault = outcome.fault ?? unexpected;
     // The end is reached once more when a person goes on from a fault that was found there.
-    if (outcome.digest && !fatalShown) this.listener.output('stdout', completion(toHex(outcome.digest)));
+    if (outcome.digest && !fatalShown) {
+      for (const piece of completion(toHex(outcome.digest), target.plan, fault)) this.listener.output('stdout', piece);
+    }
     if (fault && !fatalShown) {
       this.report(fault);
       if (!this.args?.noDebug && this.filters.has('fault')) {
@@ -318,6 +373,7 @@ export class Session {
         return;
       }
     }
+    if (fault) this.listener.output('stderr', failed(fault, target.places));
     this.finish(fault ? 1 : 0);
   }
 

@@ -3,11 +3,10 @@ import { toHex } from '../engine/bytes.js';
 import type { SourceLocation } from '../engine/fault.js';
 import type { LaunchPlan } from '../engine/launch/plan.js';
 import type { Machine } from '../engine/machine.js';
-import { pageTypeName } from '../engine/spec/page-type.js';
+import { pageState } from '../engine/rmp/page-state.js';
 import type { EngineEvent, Frame } from '../engine/timeline/event.js';
-import { rmpText } from '../engine/timeline/format.js';
 import type { Place } from './places.js';
-import { argumentText } from './variables/frame.js';
+import { tellingArguments } from './variables/frame.js';
 
 /** A frame as the stack shows it; lines start at 0. */
 export interface StackEntry {
@@ -21,7 +20,7 @@ export interface StackEntry {
 /** Id of the frame that stands for the launch when no operation is active. */
 export const LAUNCH_FRAME_ID = 1_000_000_000;
 
-const LAYER = { launch: '', vmm: 'VMM', kvm: 'KVM', firmware: 'Firmware', hardware: 'CPU' } as const;
+const LAYER = { vmm: 'VMM', kvm: 'KVM', firmware: 'firmware', hardware: 'CPU' } as const;
 
 /**
  * The layers, innermost first: page, firmware command, ioctl, VMM call, manifest entry. Every frame has the line of
@@ -40,19 +39,27 @@ export function stackEntries(
     const entry = frame.entry === undefined ? undefined : plan.entries[frame.entry];
     if (entry) at = entry.at;
     else if (frame.page) at = updateAt(plan, machine.stack.frames, frame.page.gfn * 4096) ?? at;
-    entries.push({ id: frame.id, name: frameTitle(frame, entry?.label), frame, at, hint: 'normal' });
+    const inner = frame === machine.stack.frames.at(-1);
+    entries.push({
+      id: frame.id,
+      name: frameTitle(frame, entry?.label, inner ? last : undefined),
+      frame,
+      at,
+      hint: 'normal',
+    });
   }
   entries.reverse();
   const top = entries[0];
   if (!top) return [{ id: LAUNCH_FRAME_ID, name: 'launch', at: exact ?? start, hint: 'normal' }];
-  entries[0] = { ...top, name: top.name + afterEvent(last), at: exact ?? top.at };
+  entries[0] = { ...top, at: exact ?? top.at };
   return entries;
 }
 
-function frameTitle(frame: Frame, label: string | undefined): string {
-  if (frame.layer === 'launch') return label ?? frame.name;
-  const args = argumentText(frame);
-  return `${LAYER[frame.layer]}: ${frame.name}${args ? `(${args})` : ''}`;
+/** What tells frames apart comes first, for a narrow side bar: name, what has just happened, arguments, layer. */
+function frameTitle(frame: Frame, label: string | undefined, last: EngineEvent | undefined): string {
+  if (frame.layer === 'launch') return `${label ?? frame.name}${afterEvent(last)}`;
+  const call = [`${frame.name}${afterEvent(last)}`, tellingArguments(frame)].filter((part) => part !== '').join(' ');
+  return `${call} · ${LAYER[frame.layer]}`;
 }
 
 /** What has just happened in the top frame, where it is not simply about to begin. */
@@ -61,9 +68,9 @@ function afterEvent(last: EngineEvent | undefined): string {
     case 'leave':
       return ` → ${last.result}`;
     case 'rmp':
-      return ` · ${rmpText(last.change)}`;
+      return `: ${pageState(last.change.before)} → ${pageState(last.change.after)}`;
     case 'digest':
-      return ` · digest ${pageTypeName(last.update.pageType) ?? ''} ${toHex(last.update.after).slice(0, 16)}…`;
+      return `: digest ${toHex(last.update.after).slice(0, 8)}…`;
     case 'enter':
     case 'log':
     case undefined:

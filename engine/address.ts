@@ -32,7 +32,8 @@ export const gpaOf = (frame: Gfn): Gpa => (frame * PAGE_SIZE) as Gpa;
 export const pfnOf = (address: Spa): Pfn => Math.floor(address / PAGE_SIZE) as Pfn;
 export const gfnOf = (address: Gpa): Gfn => Math.floor(address / PAGE_SIZE) as Gfn;
 
-export const isPageAligned = (n: number): boolean => n % PAGE_SIZE === 0;
+export const isPageAligned = (n: number | bigint): boolean =>
+  typeof n === 'bigint' ? n % 4096n === 0n : n % PAGE_SIZE === 0;
 
 /** `0x` and lower-case digits; for operands, logs and views. */
 export function hex(n: number | bigint): string {

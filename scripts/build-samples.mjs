@@ -18,7 +18,17 @@ const ASSEMBLED = {
   'broken/firmware/no-kernel-hashes.fd': {
     source: 'firmware/minimal.S',
     address: 0xffff0000,
-    symbols: ['NO_HASHES=1'],
+    symbols: ['NO_HASHES=1', 'NO_HASHES_SECTION=1'],
+  },
+  'broken/firmware/empty-hash-area.fd': {
+    source: 'firmware/minimal.S',
+    address: 0xffff0000,
+    symbols: ['EMPTY_HASHES=1', 'NO_HASHES_SECTION=1'],
+  },
+  'broken/firmware/no-reset-block.fd': {
+    source: 'firmware/minimal.S',
+    address: 0xffff0000,
+    symbols: ['NO_RESET_BLOCK=1'],
   },
   'broken/firmware/no-sev-metadata.fd': {
     source: 'firmware/minimal.S',

@@ -2,7 +2,8 @@
 import { createConnection, ProposedFeatures } from 'vscode-languageserver/node';
 import { createFileSource } from '../platform/file-source.js';
 import { nativeCrypto } from '../platform/native-crypto.js';
+import { createFolderListing } from './folder-listing.js';
 import { startServer } from './server.js';
 
 const connection = createConnection(ProposedFeatures.all);
-startServer(connection, { createFiles: createFileSource, crypto: nativeCrypto });
+startServer(connection, { createFiles: createFileSource, crypto: nativeCrypto, createFolderListing });

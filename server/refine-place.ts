@@ -12,6 +12,9 @@ const PLACES: readonly (readonly [check: string, path: YamlPath])[] = [
   ['fw-policy-', ['launch', 'policy']],
   ['vmm-gosvw-length', ['launch', 'gosvw']],
   ['kvm-create-vcpu-limit', ['vm', 'vcpus']],
+  ['vmm-vcpu-limit', ['vm', 'vcpus']],
+  ['vmm-phys-bits', ['vm', 'memory']],
+  ['kvm-slot-size', ['vm', 'memory']],
   ['kvm-init2-vmsa-features', ['vm', 'vmsa-features']],
   ['kvm-no-memory', ['host', 'memory']],
   ['vmm-id-block-length', ['launch', 'finish', 'id-block']],
@@ -34,7 +37,15 @@ export function refinePlace(fault: Fault, parsed: ParsedManifest): Fault {
     const range = concerned ? rangeAt(parsed, path) : undefined;
     if (range) return { ...fault, at: { file: parsed.file, range } };
   }
-  return fault;
+  const vmsa = chain.find((f) => f.check === 'vmm-vmsa-features');
+  const entry = vmsa && vmsaEntry(parsed, vmsa.operands['vcpu']);
+  return entry ? { ...fault, at: { file: parsed.file, range: entry.range } } : fault;
+}
+
+/** The entry that gives this vCPU its VMSA: by number, otherwise by its place among the VMSA entries. */
+function vmsaEntry(parsed: ParsedManifest, vcpu: unknown) {
+  const entries = parsed.tree.launch?.update.filter((entry) => entry.kind === 'vmsa') ?? [];
+  return entries.find((entry, index) => (entry.vcpu?.value ?? index) === vcpu);
 }
 
 function rangeAt(parsed: ParsedManifest, path: YamlPath): { start: number; end: number } | undefined {

@@ -16,6 +16,7 @@ import { documentLinks } from './features/document-links.js';
 import { hover } from './features/hover.js';
 import { pathOfUri } from './features/uris.js';
 import { createFileWatch, type FileWatch, NO_WATCH } from './file-watch.js';
+import type { ListFolder } from './folder-listing.js';
 import { readInitializationOptions, TRUST_GRANTED } from './protocol.js';
 import { createScheduler } from './scheduler.js';
 import { createAnalysisStore, type OpenDocument } from './store.js';
@@ -28,6 +29,8 @@ export interface ServerHost {
     readonly overlay: (path: string) => string | undefined;
   }) => FileSource;
   readonly crypto: Crypto;
+  /** For the completion of paths; absent: paths are not completed. */
+  readonly createFolderListing?: (folders: readonly string[]) => ListFolder;
   /** Pause in the typing after which a document is checked, in milliseconds. */
   readonly delay?: number;
 }
@@ -39,6 +42,7 @@ export function startServer(connection: Connection, host: ServerHost): void {
   const documents = new TextDocuments(TextDocument);
   let rights = readInitializationOptions(undefined);
   let files = createFiles();
+  let listFolder: ListFolder | undefined;
   let watch: FileWatch = NO_WATCH;
   let refreshesLenses = false;
 
@@ -84,6 +88,7 @@ export function startServer(connection: Connection, host: ServerHost): void {
   connection.onInitialize((params): InitializeResult => {
     rights = readInitializationOptions(params.initializationOptions);
     files = createFiles();
+    listFolder = host.createFolderListing?.(rights.folders);
     const { workspace } = params.capabilities;
     if (workspace?.didChangeWatchedFiles?.dynamicRegistration) {
       watch = createFileWatch(connection, workspace.didChangeWatchedFiles.relativePatternSupport ?? false);
@@ -95,7 +100,7 @@ export function startServer(connection: Connection, host: ServerHost): void {
         textDocumentSync: TextDocumentSyncKind.Incremental,
         hoverProvider: true,
         codeLensProvider: {},
-        completionProvider: { triggerCharacters: [' ', ':', '-'] },
+        completionProvider: { triggerCharacters: [' ', ':', '-', '/', '"', '{', ','] },
         codeActionProvider: { codeActionKinds: ['quickfix'] },
         documentLinkProvider: {},
       },
@@ -136,7 +141,7 @@ export function startServer(connection: Connection, host: ServerHost): void {
 
   connection.onCompletion(({ textDocument, position }) => {
     const analysis = store.get(textDocument.uri);
-    return analysis ? completions(analysis, position) : undefined;
+    return analysis ? completions(analysis, position, listFolder) : undefined;
   });
 
   connection.onCodeAction(({ textDocument, range, context }) => {

@@ -71,11 +71,17 @@ export function explain(args: readonly string[], output: Output): ExitStatus {
   if (extra !== undefined) throw new UsageError(`one value at a time: '${extra}' is too much`, 'explain');
   const lines = decode(text);
   if (!lines) {
-    output.err(`sev-snp: nothing defines ${text} as ${kind}\n`);
+    output.err(`sev-snp: nothing defines ${text} as ${kind}${elsewhere(kind, text)}\n`);
     return 1;
   }
   output.out(`${lines.join('\n')}\n`);
   return 0;
+}
+
+/** Vendor codes of the GHCB MSR (debug output of Hyper-V, 0xf03) appear in logs without their kind. */
+function elsewhere(kind: string, text: string): string {
+  const value = parseInteger(text) ?? 0n;
+  return kind === 'exit' && value >= 0xf00n && value <= 0xfffn ? `; as ghcb-msr it is in the vendor range` : '';
 }
 
 function number(kind: string, text: string): bigint {
@@ -145,7 +151,7 @@ const ERRNO_TEXT: Readonly<Record<ErrnoName, string>> = {
   EPERM: 'The operation is not permitted.',
   ENOENT: 'There is no such thing.',
   EINTR: 'A signal interrupted the call.',
-  EIO: 'The SNP firmware refused a command: fw_error says why.',
+  EIO: 'The SNP firmware refused a command, and fw_error says why; with fw_error=0, LAUNCH_UPDATE failed before it.',
   E2BIG: 'The list is too long.',
   EBADF: 'A file descriptor is not what the call needs.',
   EAGAIN: 'Not now: the call has to be repeated.',
@@ -163,6 +169,7 @@ const ERRNO_TEXT: Readonly<Record<ErrnoName, string>> = {
 
 function explainErrno(text: string): string[] | undefined {
   const upper = text.toUpperCase().replace(/^-/, '');
+  if (/^E[A-Z0-9]+$/.test(upper) && !Object.hasOwn(ERRNO, upper)) return undefined;
   const value = Object.hasOwn(ERRNO, upper) ? -ERRNO[upper as ErrnoName] : Number(number('errno', text));
   const name = errnoName(value);
   if (!name) return undefined;
@@ -188,8 +195,13 @@ function explainGhcbMsr(value: bigint): string[] {
   const kind = direction === 'value' ? name : `${name} ${direction}`;
   return [
     `GHCB MSR ${hex(value)}: ${defined ? `${kind}${code === 0 ? '' : `, code ${hex(code)}`}` : `code ${hex(code)}, ${name}`}`,
-    ...table(fields.map((f) => [f.name, hex(f.value), f.meaning ?? ''])),
+    ...table(fields.map((f) => [f.name, hex(f.value), f.meaning ?? decimal(f.name, f.value)])),
   ];
+}
+
+/** Everybody says "C-bit 51", not "0x33". */
+function decimal(name: string, value: bigint): string {
+  return /version|position/.test(name) && value > 9n ? String(value) : '';
 }
 
 function explainNpf(value: bigint): string[] {
@@ -206,6 +218,9 @@ const EXIT_CLASSES: Readonly<Record<ExitClass, string>> = {
   ghcb: 'not an exit of the processor: event code that a guest puts into its GHCB',
 };
 
+/** #VC that the processor raises by itself: the host is not concerned. */
+const VC_ONLY: ReadonlySet<string> = new Set(['PAGE_NOT_VALIDATED', 'NOT_RESTARTABLE']);
+
 function explainExit(value: bigint): string[] | undefined {
   const lines: string[] = [];
   const svm = decodeExitCode(value);
@@ -214,7 +229,7 @@ function explainExit(value: bigint): string[] | undefined {
     lines.push(
       `${label} ${value < 0n ? value : hex(value)}: ${svm.name}`,
       `  ${svm.meaning}`,
-      `  ${EXIT_CLASSES[svm.class]}`,
+      `  ${VC_ONLY.has(svm.name) ? 'no exit: the guest gets #VC with this error code and handles it itself' : EXIT_CLASSES[svm.class]}`,
     );
   }
   const reason = value >= 0n && value < 256n ? KVM_EXIT_REASONS[Number(value)] : undefined;

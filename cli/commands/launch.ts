@@ -1,5 +1,5 @@
 import { toHex } from '../../engine/bytes.js';
-import type { Fault } from '../../engine/fault.js';
+import { type Fault, makeFault } from '../../engine/fault.js';
 import { unexpectedDigest } from '../../engine/launch/expected-digest.js';
 import { parseManifest } from '../../engine/launch/manifest/parse.js';
 import type { LaunchPlan } from '../../engine/launch/plan.js';
@@ -11,7 +11,7 @@ import { launch } from '../../engine/vmm/launch.js';
 import { createFileSource } from '../../platform/file-source.js';
 import { nativeCrypto } from '../../platform/native-crypto.js';
 import { autoFirmware } from '../auto-firmware.js';
-import { displayPath, readManifest } from '../document.js';
+import { displayPath, MANIFEST_UNREADABLE, readManifest } from '../document.js';
 import type { ExitStatus } from '../exit-status.js';
 import type { Output } from '../output.js';
 import { faultText, printable } from '../report/text.js';
@@ -25,7 +25,8 @@ the launch digest, or which check refused the launch, in which layer, and what t
 
 Options:
   --trace               print every event: ioctls, firmware commands, RMP changes, digest steps
-  --json                print every event as one JSON object a line; the last one is {"event":"end",…}
+  --json                print every event as one JSON object a line; the last one is {"event":"end",…}, also when
+                        the manifest is wrong or cannot be read
   --max-instructions N  stop the guest after N instructions; this version ends where the guest would start, so
                         that the limit is never reached
   -h, --help            show this help
@@ -54,6 +55,8 @@ export function launchCommand(args: readonly string[], output: Output): ExitStat
   const document = readManifest(name, files);
   if (!document.ok) {
     output.err(`sev-snp: ${displayPath(document.path)} ${document.message}\n`);
+    if (json)
+      output.out(endLine({}, makeFault(MANIFEST_UNREADABLE, { path: document.path, problem: document.message })));
     return 1;
   }
   const sources = createSources(files, [document]);

@@ -113,6 +113,7 @@ function summary(checked: readonly Checked[], faults: readonly Fault[]): string 
   ] as const;
   const found = kinds.filter(([n]) => n > 0).map(([n, one, many]) => count(n, one, many));
   const unreadable = checked.filter((c) => 'unreadable' in c).length;
-  if (unreadable > 0) found.push(`${count(unreadable, 'file')} could not be read`);
-  return `${count(checked.length, 'file')} checked: ${found.length > 0 ? found.join(', ') : 'no problems'}`;
+  const read = checked.length - unreadable;
+  const verdict = `${count(read, 'file')} checked${read === 0 ? '' : `: ${found.length > 0 ? found.join(', ') : 'no problems'}`}`;
+  return unreadable === 0 ? verdict : `${verdict}; ${count(unreadable, 'file')} could not be read`;
 }

@@ -21,7 +21,8 @@ export const measureHelp = `Usage: sev-snp measure MANIFEST
                        [--kernel FILE [--initrd FILE] [--append TEXT]]
 
 Prints the launch digest of a manifest, or of an OVMF image with the flags of sev-snp-measure: 96 hex digits and
-nothing else. What is wrong or doubtful goes to standard error.
+nothing else. What is wrong or doubtful goes to standard error; that is also where a digest that differs from
+expect.digest of the manifest is reported, as a warning. To fail on it, use lint or launch.
 
 Options:
   --ovmf FILE            firmware image
@@ -37,7 +38,7 @@ Options:
   --mode snp             accepted for compatibility; there is no other mode
   -h, --help             show this help
 
-Exit status: 0 the digest was printed, 1 the input is wrong, 2 wrong usage.
+Exit status: 0 the digest was printed (whatever the manifest expects), 1 the input is wrong, 2 wrong usage.
 `;
 
 const DEFAULT_CPU = 'EPYC-Milan-v2';
@@ -113,7 +114,7 @@ function measureManifest(name: string, output: Output): ExitStatus {
   const digest = toHex(measured.value.digest);
   const expected = plan.expect.digest && toHex(plan.expect.digest);
   if (expected !== undefined && expected !== digest) {
-    output.err(`sev-snp: warning: the manifest expects ${expected}\n`);
+    output.err(`sev-snp: warning: expect.digest of the manifest is another one: ${expected}\n`);
   }
   output.out(`${digest}\n`);
   return 0;
@@ -207,7 +208,7 @@ function parseCpu(flags: ImageValues, vmm: VmmName, output: Output): Pick<ImageO
   const names = CPU_MODELS.map((model) => model.name);
   const meant = nearest(type, names);
   throw new UsageError(
-    `there is no CPU model '${type}'${meant ? `; did you mean ${meant}?` : ''} Known are ${names.join(', ')}`,
+    `there is no CPU model '${type}'${meant ? `; did you mean ${meant}?` : '.'} Known are ${names.join(', ')}`,
     'measure',
   );
 }

@@ -3,6 +3,7 @@ import { displayPath } from '../document.js';
 import { lineText, type Place, placeOf, type Sources, type SourceText } from './place.js';
 
 const MAX_EXCERPT = 160;
+const MAX_OPERAND = 120;
 
 /**
  * One fault for a terminal: place, what failed, the line with a mark below it, why (the layers below), what to
@@ -13,7 +14,7 @@ export function faultText(fault: Fault, sources: Sources): string {
   const where = place ? `${displayPath(place.file)}:${place.line}:${place.column}: ` : '';
   const lines = [`${where}${fault.severity}: ${headline(fault)} [${fault.check}]`];
   const source = place && sources(place.file);
-  if (place && source) lines.push(...excerpt(source, place));
+  if (place && source && fault.check !== 'manifest-binary') lines.push(...excerpt(source, place));
   const operands = operandText(fault);
   if (operands) lines.push(`  operands: ${operands}`);
   for (let cause = fault.cause; cause; cause = cause.cause) {
@@ -38,8 +39,13 @@ export function operandText(fault: Fault): string {
   return Object.entries(fault.operands)
     .map(([name, value]) => [name, formatOperand(value)] as const)
     .filter(([, text]) => text !== '' && !fault.message.includes(text))
-    .map(([name, text]) => `${name}=${printable(text)}`)
+    .map(([name, text]) => `${name}=${printable(shortened(text))}`)
     .join(', ');
+}
+
+/** A list of all keys or models would bury what matters. */
+function shortened(text: string): string {
+  return text.length <= MAX_OPERAND ? text : `${text.slice(0, MAX_OPERAND)}…`;
 }
 
 function excerpt(source: SourceText, place: Place): string[] {

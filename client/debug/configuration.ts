@@ -54,6 +54,7 @@ export class ConfigurationProvider implements vscode.DebugConfigurationProvider 
       ...configuration,
       manifest,
       ...workspaceRights(),
+      clientShowsProblems: true,
     };
   }
 }

@@ -1,12 +1,14 @@
 import * as vscode from 'vscode';
 import { CONTEXT_MANIFEST, DEBUG_TYPE } from '../ids.js';
 import { ConfigurationProvider, DynamicConfigurations, isManifest } from './configuration.js';
+import { showLaunchProblems } from './launch-problem.js';
 
 /** The adapter itself is a program of its own, named in package.json: nothing of it runs here. */
 export function registerDebug(): vscode.Disposable {
   markManifest(vscode.window.activeTextEditor);
   return vscode.Disposable.from(
     vscode.window.onDidChangeActiveTextEditor(markManifest),
+    showLaunchProblems(),
     vscode.debug.registerDebugConfigurationProvider(DEBUG_TYPE, new ConfigurationProvider()),
     vscode.debug.registerDebugConfigurationProvider(
       DEBUG_TYPE,

@@ -9,6 +9,7 @@ import {
   text,
   texts,
 } from '../arguments.js';
+import { unknownFunction } from '../breakpoints/function-names.js';
 import {
   type BreakpointRequest,
   type FunctionBreakpoint,
@@ -40,7 +41,7 @@ export const setFunctionBreakpoints: Handler = ({ session }, args) => {
     return { name: text(wanted, 'name'), ...strategies(wanted) };
   });
   const breakpoints = replaceFunctions(session.breakpoints, requests, (message) => session.warn(message));
-  return { breakpoints: breakpoints.map(functionAnswer) };
+  return { breakpoints: breakpoints.map((b) => functionAnswer(b, session)) };
 };
 
 /** Conditions of filters are not offered, so `filterOptions` is read for its ids only. */
@@ -75,8 +76,14 @@ export function lineAnswer(
   return { id, verified: true, line, ...(source ? { source } : {}) };
 }
 
-function functionAnswer({ id, problem }: FunctionBreakpoint): DebugProtocol.Breakpoint {
-  return problem === undefined ? { id, verified: true } : { id, verified: false, message: problem, reason: 'failed' };
+/** A function breakpoint as the client is told of it. */
+export function functionAnswer(
+  { id, problem, request }: FunctionBreakpoint,
+  session: Session,
+): DebugProtocol.Breakpoint {
+  const labels = session.target?.plan.entries.map((entry) => entry.label) ?? [];
+  const message = problem ?? unknownFunction(request.name, labels);
+  return message === undefined ? { id, verified: true } : { id, verified: false, message, reason: 'failed' };
 }
 
 function strategies(wanted: RawArguments): BreakpointRequest {

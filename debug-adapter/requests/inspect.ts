@@ -1,5 +1,5 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import { explainFault, type Fault, rootFault } from '../../engine/fault.js';
+import { type Fault, rootFault } from '../../engine/fault.js';
 import { integer, optionalInteger, optionalText, text } from '../arguments.js';
 import { userErrors } from '../errors.js';
 import { compileExpression } from '../evaluate/compile.js';
@@ -7,7 +7,7 @@ import { complete } from '../evaluate/completions.js';
 import { helpText } from '../evaluate/help.js';
 import { ExpressionError } from '../evaluate/lexer.js';
 import type { Environment } from '../evaluate/names.js';
-import { faultTitle, placeText } from '../output.js';
+import { explanation, faultTitle, placeText } from '../output.js';
 import type { Session } from '../session.js';
 import { LAUNCH_FRAME_ID, type StackEntry, stackEntries, toStackFrame } from '../stack.js';
 import { handleOf } from '../variables/handles.js';
@@ -108,15 +108,13 @@ export const exceptionInfo: Handler = ({ session }, args) => {
   checkThread(args);
   const { fault, target } = session.needStopped();
   if (!fault) throw userErrors.noException();
-  const stack = stackOf(session).map((entry) => `  ${entry.name}`);
   return {
     exceptionId: faultTitle(fault),
-    description: explainFault(fault),
+    description: explanation(fault),
     breakMode: 'always',
     details: {
       ...faultDetails(fault),
-      message: `${placeText(fault, target.places)}${explainFault(fault)}`,
-      stackTrace: stack.join('\n'),
+      message: `${placeText(fault, target.places)}${explanation(fault)}`,
       evaluateName: 'fault',
     },
   };

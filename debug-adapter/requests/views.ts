@@ -6,8 +6,8 @@ import { rmpRanges as rangesOf } from '../views/rmp-ranges.js';
 import type { Handler } from './handler.js';
 
 export const rmpRanges: Handler = ({ session }) => {
-  const { run, track } = session.current;
-  return rangesOf(run.machine, track, run.position);
+  const { run, track, target } = session.current;
+  return rangesOf(run.machine, track, target.places, run.position);
 };
 
 export const rmpPages: Handler = ({ session }, args) => {

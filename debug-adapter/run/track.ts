@@ -1,9 +1,11 @@
+import { isAbsolute } from 'node:path';
 import { type Pfn, pfnOf, spa } from '../../engine/address.js';
 import type { Fault, SourceLocation } from '../../engine/fault.js';
 import type { LaunchPlan } from '../../engine/launch/plan.js';
 import type { Machine } from '../../engine/machine.js';
 import type { RmpEntry } from '../../engine/rmp/entry.js';
 import type { EngineEvent, Frame } from '../../engine/timeline/event.js';
+import { shortPath } from '../output.js';
 
 /** Which part of the manifest made a page what it is. */
 export interface Origin {
@@ -99,8 +101,14 @@ function originOf(plan: LaunchPlan, frames: readonly Frame[], gpa: number): Orig
   if (index === undefined || !entry) return undefined;
   const update = plan.updates.find((u) => u.entry === index && gpa >= u.gpa && gpa < u.gpa + u.length);
   return update
-    ? { entry: index, at: update.at, label: `${entry.label} (${update.label})` }
+    ? { entry: index, at: update.at, label: originLabel(entry.label, update.label, plan.file) }
     : { entry: index, at: entry.at, label: entry.label };
+}
+
+/** The part of the entry in brackets, unless the entry names it already; files without the way to them. */
+function originLabel(entry: string, part: string, manifest: string): string {
+  const short = isAbsolute(part) ? shortPath(part, manifest) : part;
+  return entry.includes(short) ? entry : `${entry} (${short})`;
 }
 
 function firmwareValue(fault: Fault | undefined): number {

@@ -8,8 +8,10 @@ export function argumentMembers(frame: Frame): readonly Member[] {
   const page = frame.page;
   return [
     ...Object.entries(frame.args).map(([name, value]) => member(name, operandView(value))),
-    ...(page && frame.args['gfn'] === undefined ? [member('page_gpa', hexView(gpaOf(page.gfn)))] : []),
-    ...(page?.pfn !== undefined && frame.args['pfn'] === undefined
+    ...(page && frame.args['gfn'] === undefined && frame.args['gpa'] === undefined
+      ? [member('page_gpa', hexView(gpaOf(page.gfn)))]
+      : []),
+    ...(page?.pfn !== undefined && frame.args['pfn'] === undefined && frame.args['spa'] === undefined
       ? [member('page_spa', hexView(page.pfn * 4096))]
       : []),
   ];
@@ -32,6 +34,22 @@ export function frameView(frame: Frame): View {
       groupView(argumentText(frame), () => argumentMembers(frame)),
     ),
   ]);
+}
+
+/** What says most about an operation, most telling first; the rest is in the Variables view. */
+const TELLING = ['type', 'gpa', 'policy', 'gfn_start', 'gfn', 'page', 'vcpu', 'id', 'cap', 'region', 'address'];
+const MAX_TELLING = 2;
+
+/** `NORMAL gpa=0x1000`: the few arguments that tell one call from the next. */
+export function tellingArguments(frame: Frame): string {
+  const args: Readonly<Record<string, Operand>> = {
+    ...frame.args,
+    ...(frame.page ? { gpa: hex(gpaOf(frame.page.gfn)) } : {}),
+  };
+  return TELLING.filter((name) => args[name] !== undefined && !(name.startsWith('gfn') && args['gpa'] !== undefined))
+    .slice(0, MAX_TELLING)
+    .map((name) => (name === 'type' ? '' : `${name}=`) + formatOperand(args[name] ?? ''))
+    .join(' ');
 }
 
 /** `type=NORMAL, gfn=0x800` */

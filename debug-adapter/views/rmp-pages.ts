@@ -7,7 +7,7 @@ import { effectiveEntry, rawEntry } from '../../engine/rmp/table.js';
 import type { Places } from '../places.js';
 import type { RmpPage, RmpPagesResponse } from '../protocol.js';
 import { changedSinceLastStop, type Track } from '../run/track.js';
-import { pageLabel } from './rmp-ranges.js';
+import { pageLabel, pageSource } from './rmp-ranges.js';
 
 /** Most pages of one answer; a client asks again for the rest. */
 const MAX_PAGES = 4096;
@@ -23,8 +23,7 @@ function rmpPage(machine: Machine, track: Track, places: Places, frame: Pfn): Rm
   const { rmp } = machine;
   const entry = effectiveEntry(rmp, frame);
   const label = pageLabel(machine, track, frame);
-  const origin = track.origins.get(frame);
-  const place = origin && places.of(origin.at);
+  const source = pageSource(track, places, frame);
   return {
     spa: hex(frame * 4096),
     ...(entry.asid > 0 ? { gpa: hex(entry.gpa) } : {}),
@@ -32,7 +31,7 @@ function rmpPage(machine: Machine, track: Track, places: Places, frame: Pfn): Rm
     changed: changedSinceLastStop(track, machine, frame),
     raw: toHex(rawEntry(rmp, frame)),
     fields: describeEntry(entry, rmp.initialised),
-    ...(place ? { source: { path: place.path, line: place.line, endLine: place.endLine } } : {}),
+    ...(source ? { source } : {}),
     ...(label ? { label } : {}),
   };
 }

@@ -3,7 +3,8 @@ import type { Machine } from '../../engine/machine.js';
 import { plainPage } from '../../engine/memory/system-memory.js';
 import { type PageState, pageState } from '../../engine/rmp/page-state.js';
 import { effectiveEntry } from '../../engine/rmp/table.js';
-import type { RmpRange, RmpRangesResponse } from '../protocol.js';
+import type { Places } from '../places.js';
+import type { RmpPageSource, RmpRange, RmpRangesResponse } from '../protocol.js';
 import { changedSinceLastStop, type Track } from '../run/track.js';
 
 /** A run of pages while it grows. */
@@ -20,7 +21,7 @@ interface Run {
 }
 
 /** The whole table as runs of equal pages. Only chunks that were ever written are looked at. */
-export function rmpRanges(machine: Machine, track: Track, position: number): RmpRangesResponse {
+export function rmpRanges(machine: Machine, track: Track, places: Places, position: number): RmpRangesResponse {
   const { rmp } = machine;
   const runs: Run[] = [];
   const indexes = [...rmp.chunks.keys()].sort((a, b) => a - b);
@@ -33,7 +34,7 @@ export function rmpRanges(machine: Machine, track: Track, position: number): Rmp
     next = Math.max(next, end);
   }
   addGap(runs, machine, next, rmp.coveredPages);
-  return { position, ranges: runs.map(toRange) };
+  return { position, ranges: runs.map((run) => toRange(run, pageSource(track, places, pfn(run.start)))) };
 }
 
 function addPage(runs: Run[], machine: Machine, track: Track, frame: Pfn): void {
@@ -92,7 +93,14 @@ export function pageLabel(machine: Machine, track: Track, frame: Pfn): string {
   return plainPage(machine.memory, frame).use;
 }
 
-function toRange(run: Run): RmpRange {
+/** The lines of the manifest that made the page. */
+export function pageSource(track: Track, places: Places, frame: Pfn): RmpPageSource | undefined {
+  const origin = track.origins.get(frame);
+  const place = origin && places.of(origin.at);
+  return place && { path: place.path, line: place.line, endLine: place.endLine };
+}
+
+function toRange(run: Run, source: RmpPageSource | undefined): RmpRange {
   return {
     start: hex(run.start * 4096),
     pages: run.pages,
@@ -101,5 +109,6 @@ function toRange(run: Run): RmpRange {
     changed: run.changed,
     ...(run.asid > 0 ? { gpa: hex(run.gpa) } : {}),
     ...(run.label ? { label: run.label } : {}),
+    ...(source ? { source } : {}),
   };
 }

@@ -94,7 +94,7 @@ export const OUTPUT_CROSSES_PAGE = defineFault<{ field: string; address: string;
   layer: 'firmware',
   command: FAMILY,
   code: status('INVALID_ADDRESS'),
-  title: 'Result crosses a page',
+  title: 'Result crosses a page boundary',
   message: (o) => `The result of ${o.size} bytes at ${o.field} ${o.address} does not end in the same page.`,
   why: 'The state of one page is checked before the firmware writes to it, so the result must lie in one page.',
   hint: 'Put the result at the beginning of a page.',

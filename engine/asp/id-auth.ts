@@ -232,7 +232,7 @@ export const FINISH_AUTHOR_REQUIRED = define<{ abi: string }>('author-key-requir
 
 export const FINISH_MEASUREMENT = define<{ expected: string; actual: string }>('launch-digest', 'BAD_MEASUREMENT', {
   title: 'Launch digest differs from the ID block',
-  message: (o) => `The ID block expects launch digest ${o.expected}, but the guest measures ${o.actual}.`,
+  message: (o) => `The ID block expects launch digest ${o.expected}, but this launch measures ${o.actual}.`,
   why: 'The guest owner signed the ID block for one exact image. Another firmware file, number of vCPUs, CPU model, set of SEV features or kernel gives another digest.',
   hint: 'Recompute the digest for this launch and sign a new ID block, or launch what the ID block was made for.',
   confirmed: true,

@@ -3,11 +3,10 @@ import { defineFault, type Fault } from '../fault.js';
 import type { Machine } from '../machine.js';
 import { allocPage, freePage } from '../memory/system-memory.js';
 import { errno } from '../spec/errno.js';
-import type { PageType } from '../spec/page-type.js';
 import type { Op } from '../timeline/event.js';
 import { isPrivate } from './ioctl/kvm-set-memory-attributes.js';
 import { type IoctlResult, refuse } from './result.js';
-import { PAGE_NOT_PRIVATE, sevGmemPostPopulate } from './sev-gmem-post-populate.js';
+import { PAGE_NOT_PRIVATE, type SevGmemPopulateArgs, sevGmemPostPopulate } from './sev-gmem-post-populate.js';
 import { NO_MEMORY } from './snp-safe-alloc-page.js';
 import type { GmemFolio, GuestMemfd, KvmVm, MemorySlot } from './state.js';
 
@@ -43,7 +42,7 @@ export function* kvmGmemPopulate(
   first: Gfn,
   source: number,
   pages: number,
-  type: PageType,
+  populate: SevGmemPopulateArgs,
 ): Op<Populated> {
   const profile = machine.kvmProfile;
   const count = Math.min(slot.pages - (first - slot.gfn), pages);
@@ -62,7 +61,7 @@ export function* kvmGmemPopulate(
         result = refuse(PAGE_NOT_PRIVATE, { gpa: hex(gpaOf(frame)) });
       } else {
         const address = source === 0 ? 0 : source + i * PAGE_SIZE;
-        result = yield* sevGmemPostPopulate(machine, vm, frame, folio.pfn, address, type);
+        result = yield* sevGmemPostPopulate(machine, vm, frame, folio.pfn, address, populate);
         if (result.ret === 0) folio.prepared = true;
         else if (profile.populateFailurePunches) punch(machine, gmem, index, folio);
       }

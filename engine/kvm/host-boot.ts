@@ -14,7 +14,7 @@ import { sevDoCmd } from './sev-issue-cmd.js';
 const MIN_API_MAJOR = 1;
 const MIN_API_MINOR = 51;
 
-export const HOST_RMP_SIZE = defineFault<{ reserved: string; needed: string }>({
+export const HOST_RMP_SIZE = defineFault<{ reserved: string; needed: string; memory: string; outside: boolean }>({
   check: 'kvm-host-rmp-size',
   layer: 'kvm',
   command: 'snp_rmptable_init',
@@ -22,7 +22,10 @@ export const HOST_RMP_SIZE = defineFault<{ reserved: string; needed: string }>({
   title: 'RMP too small for the memory of the host',
   message: (o) => `The BIOS has reserved ${o.reserved} bytes for the RMP; ${o.needed} bytes are needed.`,
   why: 'Each 4 KiB page of memory needs a 16-byte entry, after 16 KiB of bookkeeping. If part of the memory had no entry Linux would have to keep guests away from it, so it does not enable SNP at all.',
-  hint: 'Set SNP memory coverage in the BIOS to all memory.',
+  hint: (o) =>
+    o.outside
+      ? `The host has ${o.memory} bytes of memory, and the table lies behind them: give it 128 MiB or more (host.memory).`
+      : 'Set SNP memory coverage in the BIOS to all memory.',
   reference: 'Linux arch/x86/virt/svm/sev.c snp_rmptable_init()',
   confirmed: true,
 });
@@ -60,6 +63,7 @@ export function* hostBoot(machine: Machine): Op<IoctlResult> {
   else {
     machine.kvm.snpEnabled = true;
     yield* sevPlatformInit(machine);
+    if (machine.kvmProfile.snpNeedsInit && machine.asp.platform !== 'INIT') machine.kvm.snpEnabled = false;
   }
   const { snpEnabled } = machine.kvm;
   const last = machine.processor.minSevAsid - 1;
@@ -78,7 +82,8 @@ function snpRmptableInit(machine: Machine): Op<IoctlResult> {
     const needed = rmpSize(Math.ceil(Math.max(memory.size, rmp.end + 1) / PAGE_SIZE));
     if (reserved < needed) {
       yield logEvent(machine.stack, 'kvm', 'SEV-SNP: Memory reserved for the RMP table does not cover full system RAM');
-      return refuse(HOST_RMP_SIZE, { reserved: hex(reserved), needed: hex(needed) });
+      const outside = rmp.end >= memory.size;
+      return refuse(HOST_RMP_SIZE, { reserved: hex(reserved), needed: hex(needed), memory: hex(memory.size), outside });
     }
     return DONE;
   });

@@ -49,7 +49,7 @@ export const RMPUPDATE_FAILED = defineFault<{ pfn: string; code: string; assign:
   title: 'RMPUPDATE failed',
   message: (o) =>
     `RMPUPDATE of page frame ${o.pfn} to ${o.assign ? 'private' : 'shared'} returned ${o.code}, which the kernel turns into -EFAULT.`,
-  why: 'RMPUPDATE is how the hypervisor gives a page to a guest or takes it back. Linux prints the RMP entry to the kernel log; with FAIL_OVERLAP it repeats the instruction for ever.',
+  why: 'RMPUPDATE is how the hypervisor gives a page to a guest or takes it back. Linux prints the RMP entry to the kernel log; with FAIL_OVERLAP it repeats the instruction endlessly.',
   hint: 'See the instruction’s own reason below.',
   reference: `${REFERENCE} rmpupdate()`,
   confirmed: true,

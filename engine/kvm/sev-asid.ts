@@ -55,7 +55,8 @@ export function* sevAsidNew(machine: Machine): Op<IoctlResult> {
   let asid = firstFree(asids, min, max);
   if (asid === undefined && asidsToReclaim.size > 0) {
     const recycled = yield* sevRecycleAsids(machine);
-    if (recycled.fault) return recycled;
+    // sev_flush_asids() prints the firmware's status; kvm_sev_cmd.error does not get it.
+    if (recycled.fault) return { ...recycled, fwError: 0 };
     asid = firstFree(asids, min, max);
   }
   if (asid === undefined) return refuse(ASID_BUSY, { asids: max - min + 1 });

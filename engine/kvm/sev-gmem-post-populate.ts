@@ -96,6 +96,13 @@ export const PAGE_FIRMWARE = defineFault<{ gpa: string; pfn: string; type: strin
   confirmed: true,
 });
 
+/** What all pages of one KVM_SEV_SNP_LAUNCH_UPDATE have in common. Linux `struct sev_gmem_populate_args`. */
+export interface SevGmemPopulateArgs {
+  readonly type: PageType;
+  /** The descriptor of this very call, not the one of LAUNCH_START. */
+  readonly sevFd: number;
+}
+
 /**
  * sev_gmem_post_populate() for one 4 KiB page: copy, RMPUPDATE to Pre-Guest, SNP_LAUNCH_UPDATE. `ret` is 0,
  * -errno or, with KVM v15, a positive number of bytes not copied.
@@ -106,10 +113,11 @@ export function sevGmemPostPopulate(
   frame: Gfn,
   pfn: Pfn,
   source: number,
-  type: PageType,
+  populate: SevGmemPopulateArgs,
 ): Op<IoctlResult> {
+  const { type } = populate;
   const args = { gfn: hex(frame), pfn: hex(pfn), type: pageTypeName(type) ?? type };
-  const body = () => postPopulate(machine, vm, frame, pfn, source, type);
+  const body = () => postPopulate(machine, vm, frame, pfn, source, populate);
   return inFrame(machine.stack, 'kvm', COMMAND, { args, page: { gfn: frame, pfn } }, body, describeIoctl);
 }
 
@@ -119,7 +127,7 @@ function* postPopulate(
   frame: Gfn,
   pfn: Pfn,
   source: number,
-  type: PageType,
+  { type, sevFd }: SevGmemPopulateArgs,
 ): Op<IoctlResult> {
   const profile = machine.kvmProfile;
   const address = gpaOf(frame);
@@ -131,9 +139,7 @@ function* postPopulate(
   }
   const lookup = snpLookupRmpentry(machine, pfn);
   if (!lookup.ok) {
-    const cause = lookup.result.fault;
-    const code = profile.lookupErrno ? errno(profile.lookupErrno) : cause?.code;
-    return refused(makeFault(PAGE_RMP_LOOKUP, { pfn: hex(pfn) }, { cause, code }));
+    return refused(makeFault(PAGE_RMP_LOOKUP, { pfn: hex(pfn) }, { cause: lookup.result.fault }));
   }
   if (lookup.assigned) {
     const operands = { gpa: hex(address), pfn: hex(pfn), asid: lookup.entry.asid };
@@ -150,7 +156,7 @@ function* postPopulate(
   }
   const made = yield* rmpMakePrivate(machine, pfn, address, vm.asid, true);
   if (made.fault) return made;
-  const launched = yield* launchPage(machine, vm, pfn, type, hex(address));
+  const launched = yield* launchPage(machine, vm, pfn, { type, sevFd }, hex(address));
   if (launched.ret === 0) return DONE;
 
   const stuck = yield* snpReclaimAndShare(machine, pfn);
@@ -163,7 +169,13 @@ function* postPopulate(
   return launched;
 }
 
-function launchPage(machine: Machine, vm: KvmVm, pfn: Pfn, type: PageType, gpa: string): Op<IoctlResult> {
+function launchPage(
+  machine: Machine,
+  vm: KvmVm,
+  pfn: Pfn,
+  { type, sevFd }: SevGmemPopulateArgs,
+  gpa: string,
+): Op<IoctlResult> {
   if (vm.snpContext === undefined) throw new Error('sev_gmem_post_populate without a guest context');
   const command = snpLaunchUpdate(machine, {
     gctx: spaOf(vm.snpContext),
@@ -174,7 +186,7 @@ function launchPage(machine: Machine, vm: KvmVm, pfn: Pfn, type: PageType, gpa: 
     imiPage: false,
   });
   const operands = { gpa, pfn: hex(pfn), type: pageTypeName(type) ?? String(type) };
-  return sevIssueCmd(machine, vm.sevFd, command, PAGE_FIRMWARE, operands);
+  return sevIssueCmd(machine, sevFd, command, PAGE_FIRMWARE, operands);
 }
 
 /** KVM gives VMPL1 to VMPL3 no access. */
@@ -182,8 +194,8 @@ const NO_VMPL_MASKS: [number, number, number] = [0, 0, 0];
 
 /** How much of a page copy_from_user() would copy before it faults. */
 function readableBytes(user: UserMemory, address: number): number {
-  for (const { start, bytes } of user.mappings) {
-    if (address >= start && address < start + bytes.length) return Math.min(PAGE_SIZE, start + bytes.length - address);
+  for (const { start, bytes, length = bytes.length } of user.mappings) {
+    if (address >= start && address < start + length) return Math.min(PAGE_SIZE, start + length - address);
   }
   return 0;
 }

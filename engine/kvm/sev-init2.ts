@@ -2,10 +2,12 @@ import { hex } from '../address.js';
 import { defineFault } from '../fault.js';
 import type { Machine } from '../machine.js';
 import { errno } from '../spec/errno.js';
+import { hostCpuid } from '../spec/host-cpuid.js';
 import type { Op } from '../timeline/event.js';
 import { sevPlatformInit } from './host-boot.js';
 import { copyIn, DONE, type IoctlResult, refuse } from './result.js';
-import { sevAsidNew } from './sev-asid.js';
+import { sevAsidFree, sevAsidNew } from './sev-asid.js';
+import { snpGuestReqInit } from './snp-guest-req.js';
 import type { KvmVm } from './state.js';
 import type { SevCmd } from './uapi/sev-cmd.js';
 import { decodeSevInit, SEV_INIT_SIZE } from './uapi/sev-structs.js';
@@ -16,6 +18,9 @@ const REFERENCE = 'Linux arch/x86/kvm/svm/sev.c sev_guest_init2(), __sev_guest_i
 
 const SNP_ACTIVE = 1n;
 const DEBUG_SWAP = 1n << 5n;
+export const SECURE_TSC = 1n << 9n;
+/** CPUID 8000_001F EAX. */
+const CPUID_SECURE_TSC = 1 << 8;
 /** Highest GHCB protocol version that KVM offers. Linux GHCB_VERSION_MAX. */
 const GHCB_VERSION_MAX = 2;
 
@@ -50,7 +55,7 @@ export const INIT2_FLAGS = defineFault<{ flags: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Unknown flags',
+  title: 'Flags must be 0',
   message: (o) => `kvm_sev_init.flags is ${o.flags}; it must be 0.`,
   why: 'No flag is defined.',
   hint: 'Pass 0.',
@@ -66,7 +71,7 @@ export const INIT2_FEATURES = defineFault<{ features: string; supported: string;
   title: 'VMSA features not supported',
   message: (o) =>
     `kvm_sev_init.vmsa_features is ${o.features}; on this host (${o.processor}) KVM accepts only bits of ${o.supported}.`,
-  why: 'vmsa_features become SEV_FEATURES of every vCPU and are measured. KVM accepts only DebugSwap (bit 5), and only where the processor has it; it sets SNPActive (bit 0) itself and never takes it from userspace.',
+  why: 'vmsa_features become SEV_FEATURES of every vCPU and are measured. KVM accepts DebugSwap (bit 5) and, from Linux 6.18 on, SecureTSC (bit 9), each only where the processor has it; it sets SNPActive (bit 0) itself and never takes it from userspace.',
   hint: 'Use vmsa-features 0x1, or 0x21 on a processor with DebugSwap (Genoa and later).',
   reference: REFERENCE,
   confirmed: true,
@@ -108,7 +113,8 @@ export function* sevGuestInit2(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<Ioc
   const encryptedState = vm.type !== VM_TYPE.KVM_X86_SEV_VM;
   if (vm.vcpus.length > 0) return refuse(INIT2_VCPUS, { vcpus: vm.vcpus.length });
   if (init.flags !== 0) return refuse(INIT2_FLAGS, { flags: hex(init.flags) });
-  const supported = encryptedState ? sevSupportedVmsaFeatures(machine) : 0n;
+  const snp = vm.type === VM_TYPE.KVM_X86_SNP_VM;
+  const supported = (encryptedState ? sevSupportedVmsaFeatures(machine) : 0n) & (snp ? ~0n : ~SECURE_TSC);
   if ((init.vmsaFeatures & ~supported) !== 0n) {
     return refuse(INIT2_FEATURES, {
       features: hex(init.vmsaFeatures),
@@ -123,22 +129,35 @@ export function* sevGuestInit2(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<Ioc
   if (vm.sevActive) return refuse(INIT2_ACTIVE, {});
 
   vm.sevActive = true;
-  vm.vmsaFeatures = init.vmsaFeatures | (vm.type === VM_TYPE.KVM_X86_SNP_VM ? SNP_ACTIVE : 0n);
+  vm.vmsaFeatures = init.vmsaFeatures | (snp ? SNP_ACTIVE : 0n);
   vm.ghcbVersion = encryptedState && init.ghcbVersion === 0 ? GHCB_VERSION_MAX : init.ghcbVersion;
   const asid = yield* sevAsidNew(machine);
-  if (asid.fault) {
-    vm.sevActive = false;
-    vm.vmsaFeatures = 0n;
-    return asid;
-  }
+  if (asid.fault) return giveUp(vm, asid);
   vm.asid = asid.ret;
   yield* sevPlatformInit(machine);
+  if (snp && machine.kvmProfile.guestRequestBuffers) {
+    const buffers = yield* snpGuestReqInit(machine, vm);
+    if (buffers.fault) {
+      sevAsidFree(machine, vm.asid);
+      vm.asid = 0;
+      return giveUp(vm, buffers);
+    }
+  }
   vm.needInit = false;
   vm.apicvInhibited = true;
   return DONE;
 }
 
-/** KVM_X86_SEV_VMSA_FEATURES: DebugSwap where the processor has it. */
-export function sevSupportedVmsaFeatures(machine: Machine): bigint {
-  return machine.processor.debugSwap ? DEBUG_SWAP : 0n;
+/** The VM is as before, so that INIT2 can be repeated. */
+function giveUp(vm: KvmVm, result: IoctlResult): IoctlResult {
+  vm.sevActive = false;
+  vm.vmsaFeatures = 0n;
+  return result;
+}
+
+/** KVM_X86_SEV_VMSA_FEATURES: DebugSwap and, with newer kernels, SecureTSC where the processor has them. */
+export function sevSupportedVmsaFeatures({ processor, kvmProfile, kvm }: Machine): bigint {
+  const hasSecureTsc = (hostCpuid(processor, 0x8000_001f).eax & CPUID_SECURE_TSC) !== 0;
+  const secureTsc = kvmProfile.secureTsc && kvm.snpEnabled && hasSecureTsc;
+  return (processor.debugSwap ? DEBUG_SWAP : 0n) | (secureTsc ? SECURE_TSC : 0n);
 }

@@ -11,6 +11,7 @@ import { inFrame, type Op } from '../timeline/event.js';
 import { refuse } from './result.js';
 import { rmpMakeShared, snpLeakPages, snpLookupRmpentry } from './rmp-helpers.js';
 import { sevAsidFree } from './sev-asid.js';
+import { snpGuestReqCleanup } from './snp-guest-req.js';
 import { snpDecommissionContext } from './snp-launch-start.js';
 import type { KvmVm } from './state.js';
 
@@ -61,6 +62,7 @@ export function sevVmDestroy(machine: Machine, vm: KvmVm): Op<Teardown> {
         gmem.folios.clear();
       }
       wbinvdOnAllCores(machine.asp);
+      yield* snpGuestReqCleanup(machine, vm);
       const context = vm.snpContext;
       const fault = yield* snpDecommissionContext(machine, vm);
       if (fault && context !== undefined) {

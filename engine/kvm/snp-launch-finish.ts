@@ -49,7 +49,7 @@ export const FINISH_FLAGS = defineFault<{ flags: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Unknown flags',
+  title: 'Flags must be 0',
   message: (o) => `kvm_sev_snp_launch_finish.flags is ${o.flags}; it must be 0.`,
   why: 'No flag is defined.',
   hint: 'Pass 0.',
@@ -107,7 +107,7 @@ export function* snpLaunchFinish(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<I
   if (!copied.ok) return copied.result;
   const params = decodeSnpLaunchFinish(copied.bytes);
   if (params.flags !== 0) return refuse(FINISH_FLAGS, { flags: hex(params.flags) });
-  const vmsas = yield* snpLaunchUpdateVmsa(machine, vm);
+  const vmsas = yield* snpLaunchUpdateVmsa(machine, vm, cmd.sevFd);
   if (vmsas.fault) return vmsas;
 
   const blobs: Pfn[] = [];

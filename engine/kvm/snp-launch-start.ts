@@ -5,14 +5,14 @@ import { snpGctxCreate } from '../asp/commands/snp-gctx-create.js';
 import { snpLaunchStart as firmwareLaunchStart } from '../asp/commands/snp-launch-start.js';
 import { defineFault, type Fault } from '../fault.js';
 import type { Machine } from '../machine.js';
-import { allocPage, freePage } from '../memory/system-memory.js';
 import { errno } from '../spec/errno.js';
+import { PLATFORM_FEATURES } from '../spec/platform-features.js';
 import { inFrame, type Op } from '../timeline/event.js';
 import { kvmPolicyFaults } from './policy-checks.js';
 import { copyIn, DONE, describeIoctl, type IoctlResult, refuse, refused } from './result.js';
-import { rmpMarkPageFirmware, snpLeakPages, snpReclaimAndShare } from './rmp-helpers.js';
+import { SECURE_TSC } from './sev-init2.js';
 import { sevDoCmd, sevIssueCmd } from './sev-issue-cmd.js';
-import { NO_MEMORY } from './snp-safe-alloc-page.js';
+import { snpAllocFirmwarePage, snpFreeFirmwarePage } from './snp-firmware-page.js';
 import { isSnpGuest, type KvmVm } from './state.js';
 import type { SevCmd } from './uapi/sev-cmd.js';
 import { decodeSnpLaunchStart, SNP_LAUNCH_START_SIZE, type SnpLaunchStart } from './uapi/sev-structs.js';
@@ -77,7 +77,7 @@ export const START_FLAGS = defineFault<{ flags: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Unknown flags',
+  title: 'Flags must be 0',
   message: (o) => `kvm_sev_snp_launch_start.flags is ${o.flags}; it must be 0.`,
   why: 'No flag is defined.',
   hint: 'Pass 0.',
@@ -148,7 +148,10 @@ export function* snpLaunchStart(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<Io
 
   const gctx = spaOf(context);
   const { policy, gosvw } = start;
-  const parameters = { gctx, policy, gosvw, maEnabled: false, imiEnabled: false };
+  // arch.default_tsc_khz, unless userspace has set another one with KVM_SET_TSC_KHZ.
+  const secureTsc = (vm.vmsaFeatures & SECURE_TSC) !== 0n;
+  const desiredTscKhz = secureTsc ? PLATFORM_FEATURES[machine.processor.name].tscKhz : 0;
+  const parameters = { gctx, policy, gosvw, maEnabled: false, imiEnabled: false, desiredTscKhz };
   const command = firmwareLaunchStart(machine, parameters);
   const started = yield* sevIssueCmd(machine, cmd.sevFd, command, START_FIRMWARE, { policy });
   if (started.fault) return yield* giveUp(machine, vm, started);
@@ -181,18 +184,13 @@ function snpContextCreate(machine: Machine, cmd: SevCmd): Op<IoctlResult> {
     'snp_context_create',
     {},
     function* () {
-      const use = 'guest context';
-      const page = allocPage(machine.memory, use);
-      if (page === undefined) return refuse(NO_MEMORY, { use });
-      const marked = yield* rmpMarkPageFirmware(machine, page);
-      if (marked.fault) {
-        yield* snpLeakPages(machine, page);
-        return marked;
-      }
+      const allocated = yield* snpAllocFirmwarePage(machine, 'guest context');
+      if (allocated.fault) return allocated;
+      const page = allocated.ret as Pfn;
       const command = snpGctxCreate(machine, { page: spaOf(page) });
       const created = yield* sevIssueCmd(machine, cmd.sevFd, command, GCTX_CREATE_FAILED, {});
       if (!created.fault) return { ret: page, fwError: 0 };
-      yield* freeFirmwarePage(machine, page);
+      yield* snpFreeFirmwarePage(machine, page);
       return becauseOfBoot(machine, created);
     },
     (result) => (result.fault ? describeIoctl(result) : { result: `pfn ${hex(result.ret)}` }),
@@ -220,14 +218,7 @@ export function* snpDecommissionContext(machine: Machine, vm: KvmVm): Op<Fault |
   const command = snpDecommission(machine, { gctx: spaOf(context) });
   const { fault } = yield* sevDoCmd(command, DECOMMISSION_FAILED, {});
   if (fault) return fault;
-  yield* freeFirmwarePage(machine, context);
+  yield* snpFreeFirmwarePage(machine, context);
   vm.snpContext = undefined;
   return undefined;
-}
-
-/** snp_free_firmware_page(). */
-export function* freeFirmwarePage(machine: Machine, page: Pfn): Op<Fault | undefined> {
-  const fault = yield* snpReclaimAndShare(machine, page);
-  if (!fault) freePage(machine.memory, page);
-  return fault;
 }

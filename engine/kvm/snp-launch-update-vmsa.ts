@@ -1,6 +1,6 @@
 import { gfn, gpa, hex, PAGE_SIZE, spaOf } from '../address.js';
 import { snpLaunchUpdate } from '../asp/commands/snp-launch-update.js';
-import { view } from '../bytes.js';
+import { copyBytes, view } from '../bytes.js';
 import { defineFault, makeFault } from '../fault.js';
 import type { Machine } from '../machine.js';
 import { filePage, type PageBytes } from '../memory/page-bytes.js';
@@ -61,16 +61,16 @@ export const FINISH_REPEATED = defineFault<{ vcpu: number }>({
   confirmed: false,
 });
 
-/** snp_launch_update_vmsa(): one VMSA page for each vCPU, in the order of creation. */
-export function* snpLaunchUpdateVmsa(machine: Machine, vm: KvmVm): Op<IoctlResult> {
+/** snp_launch_update_vmsa(): one VMSA page for each vCPU, in the order of creation. `sevFd`: of this call. */
+export function* snpLaunchUpdateVmsa(machine: Machine, vm: KvmVm, sevFd: number): Op<IoctlResult> {
   for (const vcpu of vm.vcpus) {
-    const result = yield* updateVmsa(machine, vm, vcpu);
+    const result = yield* updateVmsa(machine, vm, vcpu, sevFd);
     if (result.fault) return result;
   }
   return DONE;
 }
 
-function updateVmsa(machine: Machine, vm: KvmVm, vcpu: KvmVcpu): Op<IoctlResult> {
+function updateVmsa(machine: Machine, vm: KvmVm, vcpu: KvmVcpu, sevFd: number): Op<IoctlResult> {
   const { vmsaPfn: pfn, index } = vcpu;
   if (pfn === undefined || vm.snpContext === undefined) throw new Error('VMSA update without page or context');
   const gctx = spaOf(vm.snpContext);
@@ -98,7 +98,7 @@ function updateVmsa(machine: Machine, vm: KvmVm, vcpu: KvmVcpu): Op<IoctlResult>
         vmplMasks: [0, 0, 0],
         imiPage: false,
       });
-      const launched = yield* sevIssueCmd(machine, vm.sevFd, command, VMSA_FIRMWARE, { vcpu: index });
+      const launched = yield* sevIssueCmd(machine, sevFd, command, VMSA_FIRMWARE, { vcpu: index });
       if (launched.fault) {
         yield* snpReclaimAndShare(machine, pfn);
         return launched;
@@ -113,7 +113,7 @@ function updateVmsa(machine: Machine, vm: KvmVm, vcpu: KvmVcpu): Op<IoctlResult>
 /** sev_es_sync_vmsa(): the registers as userspace set them, with the features of KVM_SEV_INIT2. */
 function sevEsSyncVmsa(vm: KvmVm, vcpu: KvmVcpu): PageBytes {
   if (view(vcpu.vmsa).getBigUint64(VMSA_SEV_FEATURES, true) === vm.vmsaFeatures) return filePage(vcpu.vmsa, 0);
-  const bytes = vcpu.vmsa.slice();
+  const bytes = copyBytes(vcpu.vmsa);
   view(bytes).setBigUint64(VMSA_SEV_FEATURES, vm.vmsaFeatures, true);
   return { bytes, frozen: false };
 }

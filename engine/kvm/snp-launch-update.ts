@@ -50,7 +50,7 @@ export const UPDATE_FLAGS = defineFault<{ flags: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Unknown flags',
+  title: 'Flags must be 0',
   message: (o) => `kvm_sev_snp_launch_update.flags is ${o.flags}; it must be 0.`,
   why: 'No flag is defined.',
   hint: 'Pass 0.',
@@ -130,7 +130,7 @@ export function* snpLaunchUpdate(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<I
 
   const source = type === PAGE_TYPE.ZERO ? 0 : Number(params.uaddr);
   const pages = Number(params.len / BigInt(PAGE_SIZE));
-  const populated = yield* kvmGmemPopulate(machine, vm, slot, gmem, first, source, pages, type);
+  const populated = yield* kvmGmemPopulate(machine, vm, slot, gmem, first, source, pages, { type, sevFd: cmd.sevFd });
   if (populated.count < 0) {
     const operands = {
       gpa: hex(first * PAGE_SIZE),

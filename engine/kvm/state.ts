@@ -29,13 +29,15 @@ export interface KvmVm {
   vmsaFeatures: bigint;
   ghcbVersion: number;
   asid: number;
-  /** /dev/sev descriptor of LAUNCH_START, through which later firmware commands go. */
+  /** /dev/sev descriptor of LAUNCH_START, through which SNP_ACTIVATE and SNP_LAUNCH_FINISH go. */
   sevFd: number;
   /** Descriptor of the VM whose encryption context this one mirrors. */
   mirrorOf?: number;
   /** Page frame of the SNP guest context, from LAUNCH_START. */
   snpContext?: Pfn;
   policy?: bigint;
+  /** Bounce buffers of SNP_GUEST_REQUEST, from 6.11 on. */
+  guestReq?: { readonly request: Pfn; readonly response: Pfn };
   readonly vcpus: KvmVcpu[];
   readonly slots: Map<number, MemorySlot>;
   readonly gmems: Map<number, GuestMemfd>;

@@ -13,7 +13,7 @@ export const EXPECT_DIGEST = defineFault<{
   layer: 'manifest',
   command: 'expect.digest',
   code: { kind: 'input' },
-  title: 'Launch digest differs',
+  title: 'Launch digest is not the expected one',
   message: (o) =>
     `The launch digest is ${o.actual}, not ${o.expected}. It measures ${o.pages} pages, the VMSAs of ${o.vcpus} vCPU${o.vcpus === 1 ? '' : 's'} of model ${o.cpu} included.`,
   why: 'The guest owner compares the digest in the attestation report with an expected value. It depends on the firmware image, on kernel, initrd and command line if they are hashed, on the number of vCPUs, on the CPU model (its signature is in RDX of each VMSA), on vmsa-features and on the VMM, but not on the policy.',

@@ -29,7 +29,7 @@ export const MEASURE_TOO_MANY_PAGES = defineFault<{ pages: number; limit: number
   code: { kind: 'input' },
   title: 'Cannot measure: too many pages',
   message: (o) => `The launch has ${o.pages} pages; up to ${o.limit} (4 GiB) are measured here.`,
-  why: 'Every page is one firmware command. Memory that need not be measured is validated by the guest later and does not belong into the launch.',
+  why: 'Every page is one firmware command. Memory that need not be measured is validated by the guest later and does not belong in the launch.',
   hint: 'Check `length`; load only what the guest needs to start.',
   reference: 'SEV-SNP Workbench, measure',
   confirmed: true,

@@ -1,6 +1,6 @@
 import { type Gpa, gpa, PAGE_SIZE } from '../address.js';
 import { extendDigest, VMSA_TSC_FIELDS, zeroDigest } from '../asp/launch-digest.js';
-import { equalBytes, isZero } from '../bytes.js';
+import { copyBytes, equalBytes, isZero } from '../bytes.js';
 import type { Crypto } from '../crypto.js';
 import { filePage, type PageBytes, pageDigest, ZERO_PAGE } from '../memory/page-bytes.js';
 import { PAGE_TYPE, type PageType, VMSA_GPA } from '../spec/page-type.js';
@@ -92,7 +92,7 @@ export function measureVmsas(chain: DigestChain, vmsas: readonly Uint8Array[], c
 function withoutTsc(vmsa: Uint8Array): Uint8Array {
   const { offset, size } = VMSA_TSC_FIELDS;
   if (isZero(vmsa.subarray(offset, offset + size))) return vmsa;
-  const copy = vmsa.slice();
+  const copy = copyBytes(vmsa);
   copy.fill(0, offset, offset + size);
   return copy;
 }

@@ -81,9 +81,10 @@ export function resolvePlan(parsed: ParsedManifest, files: FileSource, crypto: C
 
   let firmware: PlanFirmware | undefined;
   const entries: LaunchEntry[] = [...entriesOf(parsed, launch.update)];
+  const entryOf = new Map(entries.map((entry, position) => [entry.updateIndex, position]));
   const updates: PlanUpdate[] = [];
   for (const item of launch.update) {
-    const entry = entries.findIndex((e) => e.updateIndex === item.index);
+    const entry = entryOf.get(item.index) ?? -1;
     const resolved = updatesOf(item);
     updates.push(...resolved.map((update) => ({ ...update, entry })));
   }

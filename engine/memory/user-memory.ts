@@ -1,7 +1,12 @@
 import { type Hva, hva, PAGE_SIZE } from '../address.js';
+import { copyBytes } from '../bytes.js';
 import { filePage, type PageBytes, ZERO_PAGE } from './page-bytes.js';
 
-/** The VMM's address space, as far as ioctls read from it and write to it. */
+/**
+ * The VMM's address space, as far as ioctls read from it and write to it. The newest mapping stands last and hides
+ * what it overlaps. The first one, the VMM's stack, is looked at before all others, because every ioctl needs it;
+ * a mapping that hides it takes its place.
+ */
 export interface UserMemory {
   readonly mappings: UserMapping[];
   next: Hva;
@@ -38,11 +43,30 @@ export function reserveUser(user: UserMemory, length: number): Hva {
 
 /** Maps `length` bytes at a reserved address: `bytes`, then zeros. Hides what was mapped there before. */
 export function mapUserAt(user: UserMemory, start: Hva, label: string, bytes: Uint8Array, length: number): void {
-  user.mappings.unshift({ start, label, bytes, length, writable: true, copied: false });
+  const mapping = { start, label, bytes, length, writable: true, copied: false };
+  const [first] = user.mappings;
+  const hidesFirst = first !== undefined && start < endOf(first) && first.start < start + length;
+  if (hidesFirst) user.mappings.unshift(mapping);
+  else user.mappings.push(mapping);
 }
 
 function find(user: UserMemory, address: number, length: number): UserMapping | undefined {
-  return user.mappings.find((m) => address >= m.start && address + length <= m.start + (m.length ?? m.bytes.length));
+  const { mappings } = user;
+  const [stack] = mappings;
+  if (stack && holds(stack, address, length)) return stack;
+  for (let i = mappings.length - 1; i > 0; i--) {
+    const mapping = mappings[i];
+    if (mapping && holds(mapping, address, length)) return mapping;
+  }
+  return undefined;
+}
+
+function holds(mapping: UserMapping, address: number, length: number): boolean {
+  return address >= mapping.start && address + length <= endOf(mapping);
+}
+
+function endOf({ start, bytes, length }: UserMapping): number {
+  return start + (length ?? bytes.length);
 }
 
 /** copy_from_user: undefined means the access faults. */
@@ -67,7 +91,7 @@ export function readUserPage(user: UserMemory, address: number): PageBytes | und
   if (!mapping.copied && offset % PAGE_SIZE === 0) {
     return offset < mapping.bytes.length ? filePage(mapping.bytes, offset / PAGE_SIZE) : ZERO_PAGE;
   }
-  return { bytes: slice(mapping, offset, PAGE_SIZE).slice(), frozen: false };
+  return { bytes: copyBytes(slice(mapping, offset, PAGE_SIZE)), frozen: false };
 }
 
 /** copy_to_user: false means the access faults. */

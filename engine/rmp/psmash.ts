@@ -48,7 +48,7 @@ export const PSMASH_NOT_2M = defineFault<{ spa: string; state: string; size: str
   title: 'Not an assigned 2 MiB page',
   message: (o) => `The page at ${o.spa} is in state ${o.state} with a ${o.size} entry, not an assigned 2 MiB page.`,
   why: 'Only a 2 MiB entry can be split. A region whose pages are already 4 KiB needs no PSMASH.',
-  hint: 'Look at the entry first; a region that is already split needs nothing.',
+  hint: 'Read the entry first, and split only a region that is one 2 MiB page.',
   reference: APM,
   confirmed: false,
 });

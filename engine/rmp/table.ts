@@ -12,6 +12,8 @@ export interface Rmp {
   /** Number of page frames that the table covers. */
   readonly coveredPages: number;
   readonly chunks: Map<number, DataView>;
+  /** Chunks that stand for many equal regions at once: copied before they are written. */
+  readonly shared: Set<number>;
   /** False until SNP_INIT has built the table. */
   initialised: boolean;
   /** Counts changes of entries. */
@@ -35,6 +37,7 @@ export function createRmp(base: Spa, coveredPages: number): Rmp {
     end: spa(base + rmpSize(coveredPages) - 1),
     coveredPages,
     chunks: new Map(),
+    shared: new Set(),
     initialised: false,
     revision: 0,
     changedAt: new Map(),
@@ -76,12 +79,7 @@ export interface RmpChange {
  * Checks are the callers'.
  */
 export function writeEntry(rmp: Rmp, frame: Pfn, entry: RmpEntry): RmpChange {
-  const index = Math.floor(frame / PAGES_PER_2M);
-  let chunk = rmp.chunks.get(index);
-  if (!chunk) {
-    chunk = new DataView(new ArrayBuffer(PAGES_PER_2M * RMP_ENTRY_SIZE));
-    rmp.chunks.set(index, chunk);
-  }
+  const chunk = writableChunk(rmp, Math.floor(frame / PAGES_PER_2M));
   const offset = (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE;
   const before = decodeEntry(chunk, offset);
   const head = frame % PAGES_PER_2M === 0;
@@ -95,6 +93,20 @@ export function writeEntry(rmp: Rmp, frame: Pfn, entry: RmpEntry): RmpChange {
   }
   rmp.changedAt.set(frame, ++rmp.revision);
   return { pfn: frame, before, after };
+}
+
+function writableChunk(rmp: Rmp, index: number): DataView {
+  const known = rmp.chunks.get(index);
+  if (known && !rmp.shared.has(index)) return known;
+  const chunk = newChunk();
+  if (known) new Uint8Array(chunk.buffer).set(new Uint8Array(known.buffer, known.byteOffset, known.byteLength));
+  rmp.shared.delete(index);
+  rmp.chunks.set(index, chunk);
+  return chunk;
+}
+
+function newChunk(): DataView {
+  return new DataView(new ArrayBuffer(PAGES_PER_2M * RMP_ENTRY_SIZE));
 }
 
 /** The count concerns 4 KiB sub-pages: a 2 MiB entry adds none. */
@@ -111,13 +123,23 @@ export function fillEntries(rmp: Rmp, start: Pfn, count: number, entry: RmpEntry
   encodeEntry({ ...entry, subPageCount: 0 }, raw, 0);
   const bytes = new Uint8Array(raw.buffer);
   const end = start + count;
+  // A whole region looks the same wherever it is, as long as the entry names no guest page.
+  let whole: DataView | undefined;
   for (let frame: number = start; frame < end; ) {
     const index = Math.floor(frame / PAGES_PER_2M);
     const stop = Math.min(end, (index + 1) * PAGES_PER_2M);
-    let chunk = rmp.chunks.get(index);
-    if (!chunk) {
-      chunk = new DataView(new ArrayBuffer(PAGES_PER_2M * RMP_ENTRY_SIZE));
+    const isWhole = stop - frame === PAGES_PER_2M;
+    if (isWhole && whole) {
+      rmp.chunks.set(index, whole);
+      rmp.shared.add(index);
+      frame = stop;
+      continue;
+    }
+    const chunk = isWhole ? newChunk() : writableChunk(rmp, index);
+    if (isWhole) {
       rmp.chunks.set(index, chunk);
+      rmp.shared.add(index);
+      whole = chunk;
     }
     const region = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     for (; frame < stop; frame++) region.set(bytes, (frame % PAGES_PER_2M) * RMP_ENTRY_SIZE);

@@ -13,7 +13,7 @@ export interface NpfErrorBit {
 
 export const NPF_ERROR_BITS: readonly NpfErrorBit[] = [
   { bit: 0, name: 'P', set: 'the nested page table entry was present', clear: 'no nested page table entry' },
-  { bit: 1, name: 'W', set: 'the access was a write', clear: 'the access was a read or a fetch' },
+  { bit: 1, name: 'W', set: 'the access was a write', clear: 'the access was no write' },
   { bit: 2, name: 'U', set: 'user access: always set for nested walks' },
   { bit: 3, name: 'RSV', set: 'a reserved bit was set: KVM marks MMIO so, and the guest gets #VC' },
   { bit: 4, name: 'ID', set: 'the access was an instruction fetch' },
@@ -65,8 +65,8 @@ function reading(value: bigint): string {
   }
   if (has(31)) {
     return (
-      'The guest used a page as shared whose RMP entry is assigned: a write through C-bit 0 to a private page. ' +
-      'The guest has to ask for a page state change first.'
+      'The guest used a page as shared whose RMP entry is assigned, as a write through C-bit 0 to a private page ' +
+      'does. The guest has to ask for a page state change first.'
     );
   }
   if (!has(0)) {

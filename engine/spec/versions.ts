@@ -83,7 +83,7 @@ const BASE_POLICY_BITS = 0x1f_ffffn; // ABI minor and major, SMT, bit 17, MIGRAT
 export function firmwareProfile(minor: number): FirmwareProfile {
   let known = BASE_POLICY_BITS;
   if (minor >= 55) known |= 0xfn << 21n; // CXL_ALLOW, MEM_AES_256_XTS, RAPL_DIS, CIPHERTEXT_HIDING_DRAM (U: minor)
-  if (minor >= 58) known |= 1n << 25n; // PAGE_SWAP_DISABLE (U: minor)
+  if (minor >= 58) known |= 1n << 25n; // PAGE_SWAP_DISABLE (Linux drivers/crypto/ccp/sev-dev.c sev_get_snp_policy_bits)
   return { major: 1, minor, initEx: minor >= 52, knownPolicyBits: known, idBlockNeedsAuthorKey: minor < 52 };
 }
 
@@ -101,14 +101,18 @@ export interface KvmProfile {
   readonly populateRefusesPresent: boolean;
   /** errno of an assigned RMP entry in post_populate. */
   readonly assignedErrno: 'EINVAL' | 'EEXIST';
-  /** errno of a failed RMP lookup in post_populate; undefined: that of the lookup itself. */
-  readonly lookupErrno?: 'EINVAL';
   /** v15 returned the number of bytes not copied instead of -EFAULT from post_populate. */
   readonly copyFaultReturnsCount: boolean;
   /** v15 checks the PRIVATE attribute per page inside post_populate, 6.11 before the RMP in populate. */
   readonly attributeCheckInPopulate: boolean;
   /** A failed post_populate punches the page out of gmem again. */
   readonly populateFailurePunches: boolean;
+  /** SNP VMs exist only if SNP_INIT worked (sev_hardware_setup() asks is_sev_snp_initialized()); before, the RMP was enough. */
+  readonly snpNeedsInit: boolean;
+  /** KVM_SEV_INIT2 takes SecureTSC (bit 9) for SNP VMs where the processor has it; LAUNCH_START then asks for the host's frequency. */
+  readonly secureTsc: boolean;
+  /** KVM_SEV_INIT2 allocates the pages of guest requests; v15 takes pages of the guest for them. */
+  readonly guestRequestBuffers: boolean;
 }
 
 const V15: KvmProfile = {
@@ -120,10 +124,12 @@ const V15: KvmProfile = {
   policySingleSocketRefused: true,
   populateRefusesPresent: true,
   assignedErrno: 'EINVAL',
-  lookupErrno: 'EINVAL',
   copyFaultReturnsCount: true,
   attributeCheckInPopulate: false,
   populateFailurePunches: true,
+  snpNeedsInit: false,
+  secureTsc: false,
+  guestRequestBuffers: false,
 };
 
 const V6_11: KvmProfile = {
@@ -132,9 +138,9 @@ const V6_11: KvmProfile = {
   contextBeforeChecks: false,
   populateRefusesPresent: false,
   assignedErrno: 'EEXIST',
-  lookupErrno: undefined,
   copyFaultReturnsCount: false,
   attributeCheckInPopulate: true,
+  guestRequestBuffers: true,
   populateFailurePunches: false,
 };
 
@@ -147,6 +153,9 @@ export const KVM_PROFILES: Readonly<Record<KvmRelease, KvmProfile>> = {
     release: '6.18',
     policySmtRequired: false,
     policySingleSocketRefused: false,
-    policyFeatureBits: 0x1e0_0000n, // CXL_ALLOW, MEM_AES_256_XTS, RAPL_DIS, CIPHERTEXT_HIDING_DRAM
+    // CXL_ALLOW, MEM_AES_256_XTS, RAPL_DIS, CIPHERTEXT_HIDING_DRAM, PAGE_SWAP_DISABLE
+    policyFeatureBits: 0x3e0_0000n,
+    snpNeedsInit: true,
+    secureTsc: true,
   },
 };

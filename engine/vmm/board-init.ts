@@ -37,16 +37,43 @@ export const FIRMWARE_SIZE = defineFault<{ path: string; size: string }>({
   confirmed: true,
 });
 
-export const RESET_VECTOR = defineFault<{ path: string }>({
+export const RESET_VECTOR = defineFault<{ path: string; zero: boolean }>({
   check: 'vmm-reset-vector',
   layer: 'vmm',
   command: '-bios',
   code: { kind: 'input' },
   title: 'No SEV-ES reset block in the firmware',
-  message: (o) => `QEMU finds no SEV-ES reset block in ${o.path}, so it does not know where the other vCPUs start.`,
+  message: (o) =>
+    o.zero
+      ? `The SEV-ES reset block in ${o.path} holds address 0, so QEMU does not know where the other vCPUs start.`
+      : `QEMU finds no SEV-ES reset block in ${o.path}, so it does not know where the other vCPUs start.`,
   why: 'The initial registers of a vCPU of an encrypted guest are measured, so the start address of the application processors has to be known beforehand. OVMF publishes it in its GUIDed table. QEMU asks for it even with one vCPU.',
   hint: 'Use an OVMF image that was built with SEV-ES and SNP support.',
-  reference: 'QEMU target/i386/sev.c sev_es_save_reset_vector(); hw/i386/pc_sysfw.c x86_firmware_configure()',
+  reference:
+    'QEMU target/i386/sev.c sev_es_save_reset_vector(), sev_es_find_reset_vector(); hw/i386/pc_sysfw.c x86_firmware_configure()',
+  confirmed: true,
+});
+
+/** Physical address bits of a CPU model of QEMU on KVM, unless host-phys-bits is on (TCG_PHYS_ADDR_BITS). */
+const PHYS_BITS = 40;
+/** Q35_PCI_HOST_HOLE64_SIZE_DEFAULT: addresses kept for 64-bit PCI BARs behind the memory. */
+const PCI_HOLE64 = 2 ** 35;
+/** Reserved for HyperTransport up to 1 TiB; memory that would reach it moves to 1 TiB. */
+const AMD_HT_START = 0xfd_0000_0000;
+const AMD_ABOVE_1TB = 2 ** 40;
+const GIB = 2 ** 30;
+
+export const PHYS_BITS_TOO_LOW = defineFault<{ memory: string; bits: number; limit: string; used: string }>({
+  check: 'vmm-phys-bits',
+  layer: 'vmm',
+  command: '-m',
+  code: { kind: 'input' },
+  title: 'Guest memory beyond the address bits of the CPU model',
+  message: (o) =>
+    `With ${o.memory} bytes of memory, guest physical addresses reach ${o.used}; the CPU model has ${o.bits} bits, up to ${o.limit}.`,
+  why: 'CPU models of QEMU have 40 physical address bits unless they take over those of the host. Memory, the 32 GiB for PCI behind it, and on AMD models the 12 GiB below 1 TiB that HyperTransport keeps have to fit: about 978 GiB of memory is the most.',
+  hint: 'Give the guest less memory; with QEMU itself, `host-phys-bits=on` behind the CPU model lifts the limit.',
+  reference: 'QEMU hw/i386/pc.c pc_memory_init(), pc_max_used_gpa()',
   confirmed: true,
 });
 
@@ -91,6 +118,12 @@ function pcMemoryInit(vmm: Vmm): VmmStep {
   const { memory } = vmm.plan.vm;
   return inVmm(vmm, 'pc_memory_init', { ram_size: hex(memory) }, function* () {
     const below = Math.min(memory, memory >= Q35_LOWMEM_LIMIT ? Q35_LOWMEM : Q35_LOWMEM_LIMIT);
+    const used = maxUsedGpa(memory - below);
+    const limit = 2 ** PHYS_BITS - 1;
+    if (vmm.plan.vm.vmm === 'qemu' && used > limit) {
+      yield report(vmm, `Address space limit ${hex(limit)} < ${hex(used)} phys-bits too low (${PHYS_BITS})`);
+      return makeFault(PHYS_BITS_TOO_LOW, { memory: hex(memory), bits: PHYS_BITS, limit: hex(limit), used: hex(used) });
+    }
     const memfd = yield* ramBlockAdd(vmm, memory);
     if (memfd.fault) return memfd.fault;
     const base = reserveUser(vmm.machine.user, memory);
@@ -99,6 +132,12 @@ function pcMemoryInit(vmm: Vmm): VmmStep {
     const above = { name: 'ram-above-4g', gpa: gpa(FOUR_GIB), size: memory - below, hva: hva(base + below) };
     return yield* kvmSetPhysMem(vmm, above, memfd.ret, below);
   });
+}
+
+/** QEMU pc_max_used_gpa(), with the memory above 4 GiB moved to 1 TiB if it would reach the HyperTransport range. */
+function maxUsedGpa(above: number): number {
+  const reach = (start: number): number => Math.ceil((start + above) / GIB) * GIB + PCI_HOLE64 - 1;
+  return reach(FOUR_GIB) >= AMD_HT_START ? reach(AMD_ABOVE_1TB) : reach(FOUR_GIB);
 }
 
 function x86BiosRomInit(vmm: Vmm): VmmStep {
@@ -114,14 +153,26 @@ function x86BiosRomInit(vmm: Vmm): VmmStep {
     const memfd = yield* ramBlockAdd(vmm, size);
     if (memfd.fault) return atFirmware(vmm, memfd.fault);
     const start = reserveUser(vmm.machine.user, size);
-    const failed = yield* kvmSetPhysMem(vmm, { name: 'pc.bios', gpa: base, size, hva: start }, memfd.ret, 0);
-    if (failed) return atFirmware(vmm, failed);
-    if (vm.vmm === 'qemu' && resetEip === undefined) {
-      yield report(vmm, 'failed to locate and/or save reset vector');
-      return atFirmware(vmm, makeFault(RESET_VECTOR, { path }));
+    if (vm.vmm === 'qemu') {
+      const lost = yield* x86FirmwareConfigure(vmm, path, resetEip);
+      if (lost) return lost;
     }
-    return undefined;
+    const failed = yield* kvmSetPhysMem(vmm, { name: 'pc.bios', gpa: base, size, hva: start }, memfd.ret, 0);
+    return failed && atFirmware(vmm, failed);
   });
+}
+
+/** QEMU x86_firmware_configure(), before the image is mapped: an address of 0 is as good as none. */
+function* x86FirmwareConfigure(vmm: Vmm, path: string, resetEip: number | undefined): VmmStep {
+  if (resetEip) return undefined;
+  yield report(
+    vmm,
+    resetEip === 0
+      ? 'SEV-ES reset address is zero'
+      : 'SEV information block/Firmware GUID Table block not found in pflash rom',
+  );
+  yield report(vmm, 'failed to locate and/or save reset vector');
+  return atFirmware(vmm, makeFault(RESET_VECTOR, { path, zero: resetEip === 0 }));
 }
 
 // biome-ignore lint/correctness/useYield: a step that does nothing.

@@ -1,5 +1,6 @@
 import type { Hva } from '../address.js';
 import { type Gpa, hva } from '../address.js';
+import { copyBytes } from '../bytes.js';
 import type { Fault, Operands } from '../fault.js';
 import { memoryEncryptOp } from '../kvm/ioctl/memory-encrypt-op.js';
 import type { IoctlResult } from '../kvm/result.js';
@@ -54,7 +55,7 @@ export function passStruct(vmm: Vmm, bytes: Uint8Array): Hva {
 
 /** The struct as the kernel left it. */
 export function takeStruct(vmm: Vmm, size: number): Uint8Array {
-  return (readUser(vmm.machine.user, vmm.stack + DATA_OFFSET, size) ?? new Uint8Array(size)).slice();
+  return copyBytes(readUser(vmm.machine.user, vmm.stack + DATA_OFFSET, size) ?? new Uint8Array(size));
 }
 
 /** QEMU sev_ioctl(): `fwError` is what the kernel wrote to kvm_sev_cmd.error. */

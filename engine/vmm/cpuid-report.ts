@@ -26,7 +26,9 @@ export function cpuidMismatchReport(provided: Uint8Array, expected: Uint8Array):
     const values = [0x18, 0x1c, 0x20, 0x24].map((o) => [a.getUint32(at + o, true), b.getUint32(at + o, true)] as const);
     if (values.every(([x, y]) => x === y)) continue;
     const show = (side: 0 | 1) =>
-      ['eax', 'ebx', 'ecx', 'edx'].map((name, r) => `${name}: ${reg(values[r]?.[side] ?? 0)}`).join(', ');
+      ['eax', 'ebx', 'ecx', 'edx']
+        .map((name, r) => `${name}:${name === 'eax' ? '' : ' '}${reg(values[r]?.[side] ?? 0)}`)
+        .join(', ');
     lines.push(
       `SEV-SNP: CPUID validation failed for function 0x${a.getUint32(at, true).toString(16)}, ` +
         `index: 0x${a.getUint32(at + 4, true).toString(16)}, provided: ${show(0)}, expected: ${show(1)}`,

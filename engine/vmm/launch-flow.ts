@@ -1,5 +1,6 @@
-import { spaOf } from '../address.js';
-import { faultAt } from '../fault.js';
+import { PAGE_SIZE, spaOf } from '../address.js';
+import { copyBytes } from '../bytes.js';
+import { defineFault, type Fault, faultAt, makeFault } from '../fault.js';
 import { hostBoot } from '../kvm/host-boot.js';
 import type { LaunchEntry, LaunchPlan } from '../launch/plan.js';
 import type { Machine } from '../machine.js';
@@ -13,11 +14,41 @@ import { checkMetadata, sevSnpLaunchFinish } from './sev-snp-launch-finish.js';
 import { sevSnpLaunchStart } from './sev-snp-launch-start.js';
 import { sevSnpLaunchUpdate } from './sev-snp-launch-update.js';
 
+/** Every page keeps its content, its RMP entry and its place in the digest chain: about 1 KiB each. */
+const MAX_PAGES = 1 << 20;
+
+export const LAUNCH_TOO_LARGE = defineFault<{ pages: number; limit: number }>({
+  check: 'vmm-launch-too-large',
+  layer: 'vmm',
+  command: 'launch.update',
+  code: { kind: 'input' },
+  title: 'Launch too large to emulate',
+  message: (o) => `The launch loads ${o.pages} pages; up to ${o.limit} pages (4 GiB) are emulated here.`,
+  why: 'Each page is one firmware command, which takes real firmware a fraction of a millisecond. Memory that need not be measured is validated by the guest later and does not belong in the launch.',
+  hint: 'Check `length`; load only what the guest needs to start.',
+  reference: 'SEV-SNP Workbench, launch',
+  confirmed: true,
+});
+
+/** The first update with which the launch is larger than the machine in memory can be. */
+function tooLarge(plan: LaunchPlan): Fault | undefined {
+  const pages = plan.updates.reduce((sum, { length }) => sum + Math.ceil(length / PAGE_SIZE), 0);
+  if (pages <= MAX_PAGES) return undefined;
+  let sum = 0;
+  for (const { length, at } of plan.updates) {
+    sum += Math.ceil(length / PAGE_SIZE);
+    if (sum > MAX_PAGES) return makeFault(LAUNCH_TOO_LARGE, { pages, limit: MAX_PAGES }, { at });
+  }
+  return undefined;
+}
+
 /**
  * The launch as QEMU performs it, from the boot of the host to LAUNCH_FINISH: a frame for each entry of the plan.
  * It stops at the first fault, as QEMU exits. Order: QEMU accel/kvm/kvm-all.c, target/i386/sev.c, hw/i386/.
  */
 export function* launchFlow(plan: LaunchPlan, machine: Machine): Op<LaunchOutcome> {
+  const refused = tooLarge(plan);
+  if (refused) return { fault: refused };
   const vmm = createVmm(plan, machine);
   let queued = 0;
   for (let index = 0; index < plan.entries.length; index++) {
@@ -121,5 +152,5 @@ function* createVm(vmm: Vmm): VmmStep {
 function launchDigest(vmm: Vmm): Uint8Array | undefined {
   const context = vmm.vm?.snpContext;
   const guest = context === undefined ? undefined : vmm.machine.asp.guests.get(spaOf(context));
-  return guest?.ld.slice();
+  return guest && copyBytes(guest.ld);
 }

@@ -20,7 +20,7 @@ export const ID_BLOCK_LENGTH = defineFault<LengthOperands>({
   title: 'ID block is not 96 bytes long',
   message: (o) => `The ID block has ${o.length} bytes; it must have exactly ${o.expected}.`,
   why: 'KVM copies 96 bytes of ID block. QEMU refuses any other length when it creates the object, before anything is launched.',
-  hint: 'Give the 96-byte ID block as the tools write it; it is not base64 in the file.',
+  hint: 'Give the 96-byte ID block as the tools write it: a binary file, not base64.',
   reference: `${REFERENCE} sev_snp_guest_set_id_block()`,
   confirmed: true,
 });
@@ -33,7 +33,7 @@ export const ID_AUTH_LENGTH = defineFault<LengthOperands>({
   title: 'ID authentication page is too long',
   message: (o) => `The ID authentication information has ${o.length} bytes; it can have at most ${o.expected}.`,
   why: 'The ID authentication information is one page of 4096 bytes: two keys and two signatures.',
-  hint: 'Give the 4096-byte page as the tools write it; it is not base64 in the file.',
+  hint: 'Give the 4096-byte page as the tools write it: a binary file, not base64.',
   reference: `${REFERENCE} sev_snp_guest_set_id_auth()`,
   confirmed: true,
 });

@@ -2,10 +2,12 @@ import { ID_AUTH_SIZE } from '../asp/id-block.js';
 import { defineFault, faultAt, makeFault } from '../fault.js';
 import { encodeSnpLaunchFinish } from '../kvm/uapi/sev-structs.js';
 import { parseOvmf } from '../launch/ovmf/image.js';
+import type { OvmfSection } from '../launch/ovmf/metadata.js';
 import { mapUserAt, reserveUser } from '../memory/user-memory.js';
 import { inVmm, report, sevIoctl, type Vmm, type VmmStep } from './context.js';
 import { firmwareAt } from './firmware-location.js';
 import { fwErrorToStr } from './sev-fw-errlist.js';
+import { noMemory, regionOf } from './sev-snp-launch-update.js';
 
 export const NO_METADATA = defineFault<{ path: string }>({
   check: 'vmm-sev-metadata',
@@ -23,11 +25,28 @@ export const NO_METADATA = defineFault<{ path: string }>({
 /** QEMU snp_metadata_initialized: what sev_snp_launch_finish() asks for before it launches the first page. */
 export function* checkMetadata(vmm: Vmm): VmmStep {
   const { firmware } = vmm.plan;
-  if (!firmware || parseOvmf(firmware.bytes, firmware.path).image.sections) return undefined;
+  if (!firmware) return undefined;
+  const { sections } = parseOvmf(firmware.bytes, firmware.path).image;
+  if (sections) return yield* snpPopulateMetadataPages(vmm, sections);
   yield report(vmm, 'sev_snp_launch_finish: Failed to locate SEV metadata header');
   const at = firmwareAt(vmm.plan);
   const fault = makeFault(NO_METADATA, { path: firmware.path });
   return at ? faultAt(fault, at) : fault;
+}
+
+/** QEMU snp_populate_metadata_pages(): memory for every section is looked up before the first page is launched. */
+function* snpPopulateMetadataPages(vmm: Vmm, sections: readonly OvmfSection[]): VmmStep {
+  for (const { base, size } of sections) {
+    if (regionOf(vmm.regions, base, size)) continue;
+    const update = vmm.plan.updates.find(({ gpa, length }) => gpa === base && length === size);
+    if (!update) continue;
+    yield report(
+      vmm,
+      `snp_populate_metadata_pages: Failed to get HVA for GPA 0x${base.toString(16)} sz 0x${size.toString(16)}`,
+    );
+    return noMemory(vmm, update);
+  }
+  return undefined;
 }
 
 /** QEMU sev_snp_launch_finish(), after the updates. */

@@ -1,5 +1,6 @@
 import { hex, hva, PAGE_SIZE } from '../address.js';
-import { defineFault, faultAt, makeFault } from '../fault.js';
+import { copyBytes } from '../bytes.js';
+import { defineFault, type Fault, faultAt, makeFault } from '../fault.js';
 import { decodeSnpLaunchUpdate, encodeSnpLaunchUpdate, SNP_LAUNCH_UPDATE_SIZE } from '../kvm/uapi/sev-structs.js';
 import type { PlanUpdate } from '../launch/plan.js';
 import { mapUserAt, readUser } from '../memory/user-memory.js';
@@ -18,7 +19,7 @@ export const UPDATE_NO_MEMORY = defineFault<{ what: string; gpa: string; length:
   command: COMMAND,
   code: { kind: 'input' },
   title: 'No guest memory at this address',
-  message: (o) => `${o.what} (${o.length} bytes at ${o.gpa}) lies outside of guest memory, which is ${o.regions}.`,
+  message: (o) => `No guest memory for ${o.what} (${o.length} bytes at ${o.gpa}): guest memory is ${o.regions}.`,
   why: 'The VMM copies the content into guest memory before it asks KVM to launch it; there is no memory at this address, or not enough of it.',
   hint: 'Choose an address inside guest memory, or make vm.memory larger.',
   reference: 'QEMU monitor/hmp-cmds.c gpa2hva(), used by target/i386/sev.c snp_populate_metadata_pages()',
@@ -31,7 +32,7 @@ export const UPDATE_EMPTY = defineFault<{ what: string; gpa: string }>({
   command: COMMAND,
   code: { kind: 'input' },
   title: 'Update of length 0',
-  message: (o) => `${o.what} at ${o.gpa} has length 0.`,
+  message: (o) => `Nothing to load: the length of ${o.what} at ${o.gpa} is 0.`,
   why: 'QEMU refuses an update without an address or without a length, because nothing would be launched.',
   hint: 'Give a length of at least 4 KiB, or remove the entry.',
   reference: 'QEMU target/i386/sev.c sev_snp_launch_update()',
@@ -47,12 +48,10 @@ export function sevSnpLaunchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
   const args = { gpa: hex(gpa), len: hex(length), type: name, what: update.label };
   return inVmm(vmm, COMMAND, args, function* () {
     const { user } = vmm.machine;
-    const region = vmm.regions.find((r) => gpa >= r.gpa && gpa + length <= r.gpa + r.size);
+    const region = regionOf(vmm.regions, gpa, length);
     if (!region) {
       yield report(vmm, noMemoryText(vmm.regions, gpa, length));
-      const regions = vmm.regions.map((r) => `${hex(r.gpa)}..${hex(r.gpa + r.size - 1)}`).join(', ');
-      const operands = { what: update.label, gpa: hex(gpa), length: hex(length), regions };
-      return faultAt(makeFault(UPDATE_NO_MEMORY, operands), update.at);
+      return noMemory(vmm, update);
     }
     const address = hva(region.hva + (gpa - region.gpa));
     if (length === 0) {
@@ -60,7 +59,8 @@ export function sevSnpLaunchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
       return faultAt(makeFault(UPDATE_EMPTY, { what: update.label, gpa: hex(gpa) }), update.at);
     }
     if (type !== PAGE_TYPE.ZERO) mapUserAt(user, address, update.label, source?.bytes ?? NO_BYTES, length);
-    const before = type === PAGE_TYPE.CPUID ? readUser(user, address, length)?.slice() : undefined;
+    const provided = type === PAGE_TYPE.CPUID ? readUser(user, address, length) : undefined;
+    const before = provided && copyBytes(provided);
 
     const attributes = yield* setPrivate(vmm, gpa, length);
     if (attributes.fault) {
@@ -89,6 +89,16 @@ export function sevSnpLaunchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
       if (params.len === 0n) return undefined;
     }
   });
+}
+
+/** The memory that holds the whole range; undefined: there is none. */
+export function regionOf(regions: readonly RamRegion[], gpa: number, length: number): RamRegion | undefined {
+  return regions.find((r) => gpa >= r.gpa && gpa + length <= r.gpa + r.size);
+}
+
+export function noMemory(vmm: Vmm, { label, gpa, length, at }: PlanUpdate): Fault {
+  const regions = vmm.regions.map((r) => `${hex(r.gpa)}..${hex(r.gpa + r.size - 1)}`).join(', ');
+  return faultAt(makeFault(UPDATE_NO_MEMORY, { what: label, gpa: hex(gpa), length: hex(length), regions }), at);
 }
 
 /** What QEMU's gpa2hva() says. */

@@ -2,8 +2,9 @@
 # GUIDed table that QEMU reads (AP reset address, SEV metadata, area of the kernel hashes), and code that asks the
 # host to end the guest.
 #
-# Build: node scripts/build-samples.mjs. With --defsym NO_HASHES=1 the area of the kernel hashes is left out, with
-# --defsym NO_METADATA=1 the SEV metadata: the images of the gallery.
+# Build: node scripts/build-samples.mjs. For the images of the gallery --defsym leaves parts out: NO_HASHES the area
+# of the kernel hashes, NO_HASHES_SECTION their section, NO_METADATA the SEV metadata, NO_RESET_BLOCK the SEV-ES reset
+# block; EMPTY_HASHES makes the area 0 bytes long, as general OVMF builds have it.
 
         .code16
         .text
@@ -72,7 +73,7 @@ sections:
         section SEC_MEM_BASE, SEC_MEM_SIZE, SEC_MEM
         section SECRETS_BASE, PAGE, SECRETS
         section CPUID_BASE, PAGE, CPUID
-        .ifndef NO_HASHES
+        .ifndef NO_HASHES_SECTION
         section HASHES_BASE, PAGE, KERNEL_HASHES
         .endif
 metadata_end:
@@ -92,7 +93,9 @@ metadata_end:
 
 # Entries and the footer end at 4 GiB - 32; the size of the table depends on what is left out.
         .set    TABLE_SIZE, 18
+        .ifndef NO_RESET_BLOCK
         .set    TABLE_SIZE, TABLE_SIZE + 22
+        .endif
         .ifndef NO_METADATA
         .set    TABLE_SIZE, TABLE_SIZE + 22
         .endif
@@ -103,7 +106,11 @@ metadata_end:
         .org    0x10000 - 32 - TABLE_SIZE
 table:
         .ifndef NO_HASHES                       # area of the kernel hashes
+        .ifdef  EMPTY_HASHES
+        .long   0, 0
+        .else
         .long   HASHES_TABLE, HASHES_TABLE_SIZE
+        .endif
         .short  26
         guid    0x7255371f, 0x3a3b, 0x4b04, 0x927b, 0x1da6efa8d454
         .endif
@@ -114,9 +121,11 @@ table:
         guid    0xdc886566, 0x984a, 0x4798, 0xa75e, 0x5585a7bf67cc
         .endif
 
-        .long   0xffff0000 + (ap_start - image) # SEV-ES reset block: where the other vCPUs start
+        .ifndef NO_RESET_BLOCK                  # SEV-ES reset block: where the other vCPUs start
+        .long   0xffff0000 + (ap_start - image)
         .short  22
         guid    0x00f771de, 0x1a7e, 0x4fcb, 0x890e, 0x68c77e2fb44e
+        .endif
 
         .short  TABLE_SIZE                      # footer
         guid    0x96b582de, 0x1fb2, 0x45f7, 0xbaea, 0xa366c55a082d

@@ -1,9 +1,11 @@
 import '../../server/all-checks.js';
+import '../../cli/document.js';
 import {
   type FaultDefinition,
   type FaultLayer,
   faultDefinitions,
   formatCode,
+  type Operand,
   type Operands,
 } from '../../engine/fault.js';
 import { analyse } from '../../server/analysis.js';
@@ -42,30 +44,46 @@ function page(definition: FaultDefinition): string {
   const parts = [
     `# ${definition.title}`,
     ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${cell(value ?? '')} |`)].join('\n'),
-    `## What happened\n\n${template(definition.message)}`,
+    `## What happened\n\n${sentence(template(definition.message))}`,
     `## Why\n\n${definition.why}`,
-    `## What to change\n\n${typeof definition.hint === 'string' ? definition.hint : template(definition.hint)}`,
+    `## What to change\n\n${hint(definition)}`,
   ];
   const example = RULE_EXAMPLES[definition.check];
   if (example) {
     parts.push(`## Example\n\n\`\`\`yaml\n${example.trim()}\n\`\`\``);
-    const text = exampleText(definition.check, example);
-    if (text) parts.push(`The editor then says:\n\n\`\`\`text\n${text}\n\`\`\``);
+    parts.push(`The editor then says:\n\n\`\`\`text\n${exampleText(definition.check, example)}\n\`\`\``);
   }
   return `${parts.join('\n\n')}\n`;
 }
 
 /** What the workbench says about the example at this check. */
-function exampleText(check: string, example: string): string | undefined {
-  const { faults } = analyse({ text: example.trimStart(), path: '/example.snp.yaml', files: NO_FILES });
+function exampleText(check: string, example: string): string {
+  const name = example.includes('snp-policy:') ? '/example.snp-policy.yaml' : '/example.snp.yaml';
+  const { faults } = analyse({ text: example.trimStart(), path: name, files: NO_FILES });
   const fault = faults.find((f) => f.check === check);
-  return fault && diagnosticText(fault);
+  if (!fault)
+    throw new Error(`the example of ${check} leads to ${faults.map((f) => f.check).join(', ') || 'no fault'}`);
+  return diagnosticText(fault);
 }
 
-function silent({ severity = 'error' }: FaultDefinition): string {
-  return severity === 'error'
-    ? 'nothing: the input is refused before anything runs'
-    : 'nothing: this is advice, the launch goes on';
+/** Where a refusal has no code: who would notice it. */
+function silent({ check, layer, severity = 'error' }: FaultDefinition): string {
+  if (severity !== 'error') return 'nothing: this is advice, the launch goes on';
+  if (check.startsWith('lint-')) return 'nothing yet: the linter sees it before the launch';
+  if (layer === 'vmm') return 'no code: the VMM or the measuring tool ends with a message of its own';
+  return 'nothing: the input is refused before anything runs';
+}
+
+function hint({ hint: text }: FaultDefinition): string {
+  const said = typeof text === 'string' ? text : template(text);
+  // "Below" is where a diagnostic has its causes; a page has none.
+  if (!/reason below/.test(said)) return said;
+  return `${said.replace('reason below', 'reason')} The diagnostic and the debugger show it as the cause of the fault.`;
+}
+
+/** Some messages end with a text of others, which brings its own full stop. */
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 function index(definitions: readonly FaultDefinition[]): string {
@@ -82,24 +100,43 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
-/** The text of a message with the names of its operands in the place of their values. */
+/**
+ * The text of a message with the names of its operands in the place of their values: *name* in prose, <name> in
+ * code. A number that is computed from an operand is an ellipsis.
+ */
 function template(message: (operands: Operands) => string): string {
+  return filledIn(message)
+    .replaceAll(COMPUTED, '*corrected policy*')
+    .replaceAll('NaN', '…')
+    .replaceAll(/\ue001\d+/g, '\ue001')
+    .replaceAll(/`[^`]*`/g, (code) => code.replaceAll('\ue000', '<').replaceAll('\ue001', '>'))
+    .replaceAll(/[\ue000\ue001]/g, '*')
+    .replaceAll('0x*', '*');
+}
+
+function filledIn(message: (operands: Operands) => string): string {
   try {
-    return message(PLACEHOLDERS as Operands)
-      .replaceAll('0x*', '*')
-      .replaceAll('NaN', '…');
+    return message(placeholders(MARK));
   } catch {
-    return 'It depends on the value; the diagnostic names it.';
+    return message(placeholders(Number.NaN));
   }
 }
 
-const PLACEHOLDERS: unknown = new Proxy(
-  {},
-  { get: (_, name) => (typeof name === 'string' ? placeholder(name) : undefined) },
-);
+/** A policy has 26 bits: those above tell what was computed from one. */
+const MARK = 0xfffe_fdfc_0000_0000n;
+const COMPUTED = /0xfffefdfc[0-9a-f]{8}/g;
 
-/** Stands for a number or a text of unknown value. */
-function placeholder(name: string): unknown {
-  const text = `*${name}*`;
-  return Object.assign(Object(text) as object, { toString: () => text, valueOf: () => text });
+/** Operands that print their names; `value` is what a policy is in arithmetic. */
+function placeholders(value: bigint | number): Operands {
+  const get = (_: unknown, name: string | symbol) => (typeof name === 'string' ? placeholder(name, value) : undefined);
+  return new Proxy<Record<string, Operand>>({}, { get });
+}
+
+function placeholder(name: string, value: bigint | number): unknown {
+  const text = `\ue000${name}\ue001`;
+  const number = typeof value === 'bigint' && name !== 'policy' ? 0n : value;
+  return Object.assign(Object(text) as object, {
+    [Symbol.toPrimitive]: (wanted: string) => (wanted === 'number' ? number : text),
+    toString: () => text,
+  });
 }

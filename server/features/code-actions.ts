@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { type CodeAction, CodeActionKind, type Range } from 'vscode-languageserver';
 import { createLineIndex } from '../../engine/launch/text.js';
 import { type Analysis, fixesOf } from '../analysis.js';
@@ -27,7 +28,7 @@ export function codeActions(
       seen.add(key);
       return [
         {
-          title: fix.title,
+          title: fix.title + elsewhere(fix, analysis),
           kind: CodeActionKind.QuickFix,
           diagnostics: [diagnosticOf(fault, analysis)],
           isPreferred: fix.preferred ?? false,
@@ -36,6 +37,12 @@ export function codeActions(
       ];
     });
   });
+}
+
+/** A fix that changes another document says so. */
+function elsewhere(fix: Fix, analysis: Analysis): string {
+  const other = fix.changes.find((change) => change.file !== analysis.path);
+  return other ? ` in ${basename(other.file)}` : '';
 }
 
 function changesOf(fix: Fix, analysis: Analysis, uri: string): Record<string, { range: Range; newText: string }[]> {

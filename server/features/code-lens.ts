@@ -7,7 +7,7 @@ import { COPY_DIGEST, DEBUG_LAUNCH, REVEAL_FAULT } from '../protocol.js';
 import { locate } from '../references.js';
 import { rangeOf } from './ranges.js';
 
-/** Over `launch:`: the digest that the launch would have, or why it would fail; and the way into the debugger. */
+/** Over `launch:`: the digest of the launch, or why it would fail and what it would measure; and the way into the debugger. */
 export function codeLenses(analysis: Analysis, uri: string): CodeLens[] {
   const launch = analysis.manifest?.tree.launch;
   if (!launch) return [];
@@ -28,8 +28,13 @@ export function codeLenses(analysis: Analysis, uri: string): CodeLens[] {
   if (analysis.digest) {
     const digest = toHex(analysis.digest);
     const differs = analysis.faults.some((fault) => fault.check === EXPECT_DIGEST.check);
-    const title = `launch digest ${digest.slice(0, 12)}…${digest.slice(-8)}${differs ? ', not the expected one' : ''}`;
-    const tooltip = `${digest}\nClick to copy.`;
+    const short = `${digest.slice(0, 12)}…${digest.slice(-8)}`;
+    const title = failure
+      ? `would measure ${short}`
+      : `launch digest ${short}${differs ? ', not the expected one' : ''}`;
+    const tooltip = failure
+      ? `${digest}\nThe digest that this launch would have if nothing refused it. Click to copy.`
+      : `${digest}\nClick to copy.`;
     lenses.push({ range, command: { title, tooltip, command: COPY_DIGEST, arguments: [digest] } });
   }
   if (analysis.plan) {

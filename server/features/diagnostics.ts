@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { type Diagnostic, type DiagnosticRelatedInformation, DiagnosticSeverity } from 'vscode-languageserver';
 import { type Fault, formatCode, rootFault, type Severity } from '../../engine/fault.js';
 import type { Analysis } from '../analysis.js';
@@ -26,7 +27,7 @@ export function diagnosticsOf(analysis: Analysis): Diagnostic[] {
 export function diagnosticOf(fault: Fault, analysis: Analysis): Diagnostic {
   const place = locate(fault, analysis);
   const related: DiagnosticRelatedInformation[] = place.elsewhere
-    ? [{ location: place.elsewhere, message: fault.message }]
+    ? [{ location: place.elsewhere, message: fault.title }]
     : [];
   const here = { uri: uriOfPath(analysis.path), range: rangeOf(analysis.lines, place.range) };
   for (const cause of chainOf(fault).slice(1)) related.push({ location: here, message: because(cause) });
@@ -43,7 +44,7 @@ export function diagnosticOf(fault: Fault, analysis: Analysis): Diagnostic {
     code: fault.check,
     codeDescription: { href: rulePageUrl(fault.check) },
     source: DIAGNOSTIC_SOURCE,
-    message: diagnosticText(fault),
+    message: `${place.elsewhere && fault.at ? `In ${basename(fault.at.file)}: ` : ''}${diagnosticText(fault)}`,
     ...(related.length > 0 ? { relatedInformation: related } : {}),
     data,
   };

@@ -11,6 +11,7 @@ import type { Analysis } from '../analysis.js';
 import { DEFAULT_HOST } from '../default-host.js';
 import { fileReferences } from '../references.js';
 import { policyRefusals } from '../rules/policy-verdict.js';
+import type { HostProfiles } from '../rules/rule.js';
 import { nodeAt, rangeOfNode, type YamlPath } from '../yaml-position.js';
 import { FEATURE_MEANINGS } from './feature-meanings.js';
 
@@ -29,7 +30,15 @@ export function explainValue(analysis: Analysis, path: YamlPath): string | undef
 }
 
 function explainPolicyFile(analysis: Analysis): string | undefined {
-  return analysis.policy?.value === undefined ? undefined : policyTable(analysis.policy.value);
+  const value = analysis.policy?.value;
+  if (value === undefined) return undefined;
+  const { processor, firmware, kvm } = DEFAULT_HOST;
+  const platform = `${processor.name}, SNP firmware ${firmware.major}.${firmware.minor}, KVM ${kvm.release}`;
+  return [
+    policyVerdict(value, DEFAULT_HOST),
+    `Judged against ${platform}, the platform of a manifest without \`host:\`. A manifest that names this file judges it against its own \`host:\`.`,
+    policyTable(value),
+  ].join('\n\n');
 }
 
 function explainPolicy(analysis: Analysis): string | undefined {
@@ -37,12 +46,15 @@ function explainPolicy(analysis: Analysis): string | undefined {
   const policy = analysis.plan?.start.policy ?? (written && written.kind !== 'file' ? written.value : undefined);
   if (policy === undefined) return undefined;
   const host = analysis.plan?.host ?? DEFAULT_HOST;
+  // First what is asked for most: the table may be longer than the hover is high.
+  return `${policyVerdict(policy, host)}\n\n${policyTable(policy)}`;
+}
+
+function policyVerdict(policy: bigint, host: HostProfiles): string {
   const refusals = policyRefusals(policy, host);
-  const verdict =
-    refusals.length === 0
-      ? `Accepted by KVM ${host.kvm.release} and by firmware ${host.firmware.major}.${host.firmware.minor}.`
-      : `Refused: ${refusals.map((fault) => fault.title).join('; ')}.`;
-  return `${policyTable(policy)}\n\n${verdict}`;
+  return refusals.length === 0
+    ? `Accepted by KVM ${host.kvm.release} and by firmware ${host.firmware.major}.${host.firmware.minor}.`
+    : `Refused: ${refusals.map((fault) => fault.title).join('; ')}.`;
 }
 
 function policyTable(policy: bigint): string {

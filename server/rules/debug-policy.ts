@@ -32,7 +32,7 @@ function check(context: ManifestContext): readonly Fault[] {
   const { finish } = context.plan;
   const beside = finish.idBlock ? 'an ID block' : isZero(finish.hostData) ? undefined : 'host data';
   if (beside === undefined) return [];
-  const at = { file: context.path, range: policy.rangeOfBits(DEBUG) };
+  const at = { file: policy.file, range: policy.rangeOfBits(DEBUG) };
   return [makeFault(DEBUG_POLICY, { policy: policy.value, beside }, { at })];
 }
 

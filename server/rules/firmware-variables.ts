@@ -14,7 +14,7 @@ export const VARIABLE_STORE_MEASURED = defineFault<{ path: string }>({
   ...IMAGE,
   check: 'lint-variable-store-measured',
   severity: 'warning',
-  title: 'Variable store is measured',
+  title: 'UEFI variable store would be measured',
   message: (o) => `${o.path} is a UEFI variable store, and this entry measures its content.`,
   why: 'With pflash the variable store lies below the firmware in shared, unmeasured memory, and QEMU does not load it into the guest. Measured, each changed variable gives another digest, and the launch is not the one that QEMU makes.',
   hint: 'Remove this entry; an AmdSev build brings its variable store inside the image.',
@@ -31,7 +31,14 @@ export const FIRMWARE_TWICE = defineFault<{ first: string; second: string }>({
   reference: 'QEMU hw/i386/x86-common.c, x86_bios_rom_init',
 });
 
-export const firmwareVariables: Rule = { name: 'firmware-variables', manifest: check };
+export const firmwareVariables: Rule = {
+  name: 'firmware-variables',
+  manifest: check,
+  covers: [
+    { check: FIRMWARE_TWICE.check, engine: 'kvm-populate-exists' },
+    { check: FIRMWARE_TWICE.check, engine: 'kvm-page-assigned' },
+  ],
+};
 
 function check({ path, parsed, files }: ManifestContext): readonly Fault[] {
   const faults: Fault[] = [];

@@ -20,7 +20,7 @@ export const ID_BLOCK_LENGTH = defineFault<{ length: number }>({
   check: 'lint-id-block-length',
   title: 'ID block of the wrong size',
   message: (o) => `The ID block has ${o.length} bytes, not ${ID_BLOCK_SIZE}.`,
-  why: 'An ID block is a structure of exactly 96 bytes: digest, family id, image id, version, SVN and policy. Other sizes are mostly a base64 text that was not decoded (128 characters), or the ID authentication page (4096 bytes) in its place.',
+  why: 'An ID block is a structure of exactly 96 bytes: digest, family id, image id, version, SVN and policy. Another size usually means base64 text that was not decoded (128 characters), or the ID authentication page (4096 bytes) in its place.',
   hint: (o) =>
     o.length === 128 ? 'Decode the base64 text into a binary file.' : `Give a file of ${ID_BLOCK_SIZE} bytes.`,
   reference: `${ABI}, ID block`,
@@ -90,7 +90,7 @@ export const ID_AUTH_WITHOUT_BLOCK = defineFault<{ key: string }>({
 export const AUTHOR_KEY_MISSING = defineFault({
   ...FINISH,
   check: 'lint-author-key-missing',
-  title: 'Author key enabled, but not there',
+  title: 'Author key enabled, but missing',
   message: () => '`author-key` is true, but the author key in the ID authentication page is all zero.',
   why: 'With AUTH_KEY_EN the firmware verifies the signature of the ID key with the author key at offset 0x880 of the page. An empty key verifies nothing and the launch ends with BAD_SIGNATURE or INVALID_PARAM.',
   hint: 'Make the ID authentication page with an author key, or set `author-key: false`.',
@@ -106,7 +106,7 @@ export const AUTHOR_KEY_UNUSED = defineFault({
     'The ID authentication page has an author key, but `author-key` is not true, so the firmware ignores it.',
   why: 'AUTHOR_KEY_DIGEST in attestation reports stays zero unless AUTH_KEY_EN is set. A guest owner who pins the author key would refuse this guest. Early firmware also refused an ID block without author key.',
   hint: 'Set `author-key: true` if guest owners check the author key.',
-  reference: `${ABI}; virtee/sev-guest issue 13`,
+  reference: `${ABI}; AMDESE/sev-guest issue 13`,
 });
 
 const AUTHOR_KEY = { start: 0x880, end: 0xc84 } as const;

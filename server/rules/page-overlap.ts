@@ -14,8 +14,8 @@ export const PAGE_OVERLAP = defineFault<{ first: string; second: string; start: 
   layer: 'manifest',
   command: 'launch.update',
   code: { kind: 'input' },
-  title: 'Overlapping pages',
-  message: (o) => `${o.second} overlaps ${o.first} at ${o.start} to ${o.end}.`,
+  title: 'Two entries load the same page',
+  message: (o) => `${o.second} and ${o.first} overlap from ${o.start} to ${o.end}.`,
   why: "LAUNCH_UPDATE takes a page that belongs to the host and makes it the guest's. A frame that an earlier entry has loaded is assigned already, so KVM refuses it with -EEXIST or -EINVAL, which the ioctl reports as -EIO.",
   hint: 'Move or shorten one of the two entries so that each page is loaded once.',
   reference: 'Linux arch/x86/kvm/svm/sev.c, sev_gmem_post_populate; virt/kvm/guest_memfd.c, kvm_gmem_populate',
@@ -39,10 +39,20 @@ function check(context: ManifestContext): readonly Fault[] {
   const faults: Fault[] = [];
   let widest: PlanUpdate | undefined;
   for (const update of sorted) {
-    if (widest && update.gpa < widest.gpa + widest.length) faults.push(overlap(context, widest, update, order));
+    if (widest && update.gpa < widest.gpa + widest.length && !bothImages(context, widest, update)) {
+      faults.push(overlap(context, widest, update, order));
+    }
     if (!widest || update.gpa + update.length > widest.gpa + widest.length) widest = update;
   }
   return faults;
+}
+
+/** Two firmware images overlap always; the rule about them says more. */
+function bothImages({ parsed, plan }: ManifestContext, a: PlanUpdate, b: PlanUpdate): boolean {
+  const entry = (update: PlanUpdate): number | undefined => plan?.entries[update.entry]?.updateIndex;
+  const image = (update: PlanUpdate): boolean =>
+    parsed.tree.launch?.update.some((tree) => tree.kind === 'firmware' && tree.index === entry(update)) ?? false;
+  return a.entry !== b.entry && image(a) && image(b);
 }
 
 /** Shown at the entry that comes second in the launch, because there it fails. */

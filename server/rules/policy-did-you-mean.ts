@@ -45,7 +45,7 @@ export const policyDidYouMean: Rule = {
 function check(context: FixContext): readonly Fault[] {
   const found = slipOf(context);
   if (!found) return [];
-  const { value, text, meant, slip, range } = found;
+  const { value, text, meant, slip, file, range } = found;
   const operands = {
     policy: text,
     meant: hex(meant),
@@ -54,7 +54,7 @@ function check(context: FixContext): readonly Fault[] {
     clear: bitNames(meant & ~value),
     refused: refusedBy(context),
   };
-  return [makeFault(POLICY_DID_YOU_MEAN, operands, { at: { file: context.path, range } })];
+  return [makeFault(POLICY_DID_YOU_MEAN, operands, { at: { file, range } })];
 }
 
 function fixes(fault: Fault, context: FixContext): readonly Fix[] {
@@ -72,6 +72,7 @@ interface Slip {
   readonly text: string;
   readonly meant: bigint;
   readonly slip: string;
+  readonly file: string;
   readonly range: { readonly start: number; readonly end: number };
 }
 
@@ -92,7 +93,7 @@ function slipOf(context: FixContext): Slip | undefined {
   if (!policy || text === undefined || policyRefusals(policy.value, policy.host).length === 0) return undefined;
   for (const { value, slip } of variants(policy.value, text)) {
     const meant = USUAL.find((usual) => usual === value && accepted(usual, policy.host));
-    if (meant !== undefined) return { value: policy.value, text, meant, slip, range: policy.range };
+    if (meant !== undefined) return { value: policy.value, text, meant, slip, file: policy.file, range: policy.range };
   }
   return undefined;
 }

@@ -1,12 +1,15 @@
 import { type Document, isMap, isScalar } from 'yaml';
 import type { TextRange } from '../../engine/fault.js';
 import { POLICY_FIELDS, policyFieldText } from '../../engine/launch/policy/fields.js';
+import { parsePolicyFile } from '../../engine/launch/policy/parse.js';
 import { keyAt, nodeAt, pairRange, rangeOfNode, type YamlPath } from '../yaml-position.js';
 import type { FixContext, HostProfiles, ManifestContext, PolicyContext, TextChange } from './rule.js';
 
 /** A policy as it stands in a document: its number, its place, and where each of its bits is written. */
 export interface WrittenPolicy {
   readonly value: bigint;
+  /** The document in which it is written: this one, or the policy file that the manifest names. */
+  readonly file: string;
   /** The whole value. */
   readonly range: TextRange;
   readonly host: HostProfiles;
@@ -27,10 +30,17 @@ function inManifest(context: ManifestContext): WrittenPolicy | undefined {
   const field = parsed.tree.launch?.policy;
   if (!plan || !field) return undefined;
   const value = plan.start.policy;
-  const common = { value, range: field.range, host: plan.host };
+  const common = { value, file: context.path, range: field.range, host: plan.host };
   switch (field.value.kind) {
-    case 'file':
-      return { ...common, rangeOfBits: () => field.range, replaceBy: () => [] };
+    case 'file': {
+      const read = context.files.read(field.value.path, context.path);
+      if (!read.ok) return undefined;
+      const text = new TextDecoder().decode(read.file.bytes);
+      const { path } = read.file;
+      const { crypto, files } = context;
+      const parsed = parsePolicyFile(text, path);
+      return inPolicyFile({ kind: 'policy', path, text, crypto, files, parsed, host: plan.host });
+    }
     case 'number':
       return { ...common, ...numberAt(context, field.range) };
     case 'fields':
@@ -43,7 +53,7 @@ function inPolicyFile(context: PolicyContext): WrittenPolicy | undefined {
   if (parsed.value === undefined) return undefined;
   const node = nodeAt(parsed.document, ['value']);
   const whole = wholeRange(parsed.document);
-  const common = { value: parsed.value, host: context.host };
+  const common = { value: parsed.value, file: context.path, host: context.host };
   const map = mapAt(context, parsed.document, [], whole, parsed.value);
   if (!node) return { ...common, range: whole, ...map };
   const range = rangeOfNode(node);

@@ -26,7 +26,7 @@ function check(context: FixContext): readonly Fault[] {
       /\bbits? \d+\b/i.test(fault.message) || bits <= 0xffffn
         ? fault.message
         : `${fault.message} Concerned: ${bitNames(bits)}.`,
-    at: { file: context.path, range: policy.rangeOfBits(bits) },
+    at: { file: policy.file, range: policy.rangeOfBits(bits) },
   }));
 }
 

@@ -47,7 +47,7 @@ function check(context: FixContext): readonly Fault[] {
     abi: `${policy.value >> 8n}.${policy.value & 0xffn}`,
     meant: hex(SNP_DEFAULT),
   };
-  return [makeFault(POLICY_SEV_STYLE, operands, { at: { file: context.path, range: policy.range } })];
+  return [makeFault(POLICY_SEV_STYLE, operands, { at: { file: policy.file, range: policy.range } })];
 }
 
 function fixes(fault: Fault, context: FixContext): readonly Fix[] {

@@ -21,14 +21,17 @@ describe('sev-snp explain', () => {
     ['fw-error', '0', [/SUCCESS/, /KVM refused the call itself/]],
     ['fw-error', '0xffffffff', [/never reached the firmware/]],
     ['fw-error', '-1', [/never reached the firmware/]],
+    ['policy', '0x30000', [/Any firmware will do/]],
     ['errno', '-22', [/errno 22: EINVAL/, /KVM_SEV_SNP_LAUNCH_START/]],
     ['errno', '22', [/errno 22: EINVAL/]],
     ['errno', '-EIO', [/errno 5: EIO/, /fw_error says why/]],
     ['errno', '25', [/ENOTTY/]],
     ['ghcb-msr', '0x1100', [/terminate request, code 0x100/, /reason set +0x1 +Linux/]],
     ['ghcb-msr', '0x80d000', [/GHCB GPA/, /0x80d000/]],
+    ['ghcb-msr', '0x0002000133000001', [/highest protocol version +0x2$/m, /C-bit position +0x33 +51$/m]],
     ['npf', '0x500000004', [/1 +|final +1/, /ENC +1 +the access was private/, /not mapped yet/]],
     ['exit', '0x403', [/SVM exit code 0x403: VMGEXIT/, /automatic/]],
+    ['exit', '0x404', [/PAGE_NOT_VALIDATED/, /no exit: the guest gets #VC/]],
     ['exit', '24', [/WRITE_CR8/, /KVM_EXIT_SYSTEM_EVENT/]],
     ['exit', '-1', [/INVALID/, /VMRUN failed/]],
     ['exit', '0x80000010', [/GHCB event 0x80000010: PSC/]],
@@ -55,6 +58,15 @@ describe('sev-snp explain', () => {
       assert.equal(out, '');
       assert.equal(err, `sev-snp: nothing defines ${value} as ${kind}\n`);
     }
+  });
+
+  it('says that a name is not known, and where a vendor code belongs', () => {
+    assert.deepEqual(cli('explain', 'errno', 'EFOO'), {
+      status: 1,
+      out: '',
+      err: 'sev-snp: nothing defines EFOO as errno\n',
+    });
+    assert.match(cli('explain', 'exit', '0xf03').err, /as ghcb-msr it is in the vendor range/);
   });
 
   it('has an answer for every number', () => {

@@ -64,6 +64,25 @@ describe('sev-snp launch', () => {
     assert.equal(digests.length, 24);
   });
 
+  it('ends JSON lines with a fault when there is no manifest', () => {
+    for (const [name, problem] of [
+      [join(samples, 'nowhere.snp.yaml'), /no such file/],
+      [samples, /is a folder/],
+      [join(samples, 'production.snp-policy.yaml'), /is a policy file/],
+    ] as const) {
+      const { status, out, err } = cli('launch', '--json', name);
+      assert.equal(status, 1);
+      assert.match(err, problem);
+      const [end, ...more] = jsonLines(out);
+      assert.deepEqual(more, []);
+      assert.equal(end?.event, 'end');
+      const exit = end?.['exit'] as { reason: string; fault: { check: string; message: string } };
+      assert.equal(exit.reason, 'fault');
+      assert.equal(exit.fault.check, 'manifest-unreadable');
+      assert.match(exit.fault.message, problem);
+    }
+  });
+
   it('is deterministic', () => {
     assert.equal(cli('launch', '--json', minimal).out, cli('launch', '--json', minimal).out);
   });

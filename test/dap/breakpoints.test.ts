@@ -115,8 +115,28 @@ describe('breakpoints', () => {
       await client.ask('setFunctionBreakpoints', { breakpoints: [{ name }] });
       const stopped = await client.step('continue');
       assert.equal(stopped['reason'], 'function breakpoint');
-      assert.match((await client.names())[0] ?? '', new RegExp(`: ${name}`, 'i'));
+      assert.match((await client.names())[0] ?? '', new RegExp(`^${name}\\b`, 'i'));
     }
+  });
+
+  it('by a name that no launch reaches are not verified, with the name that may be meant', async () => {
+    await client.start(folder.manifest, { stopOnEntry: true });
+    await client.event('stopped');
+    const names = ['SNP_LAUNCH_UPDTE', 'launch_start', 'main', ' snp_launch_finish ', 'update 3: zero at 0x3000'];
+    const { breakpoints } = await client.ask<{ breakpoints: { verified: boolean; message?: string }[] }>(
+      'setFunctionBreakpoints',
+      { breakpoints: names.map((name) => ({ name })) },
+    );
+    assert.deepEqual(
+      breakpoints.map((b) => b.verified),
+      [false, false, false, true, true],
+    );
+    assert.match(
+      breakpoints[0]?.message ?? '',
+      /No launch reaches "SNP_LAUNCH_UPDTE"\. Did you mean SNP_LAUNCH_UPDATE\?/,
+    );
+    assert.match(breakpoints[1]?.message ?? '', /Did you mean SNP_LAUNCH_START\?/);
+    assert.match(breakpoints[2]?.message ?? '', /Names are those of the call stack/);
   });
 
   it('with a condition stop where it holds', async () => {

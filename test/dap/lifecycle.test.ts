@@ -26,8 +26,13 @@ describe('life of a session', () => {
       lines,
       labels.map((label, i) => `[${i + 1}/8] ${label}`),
     );
-    assert.match(output, /Launch digest:\n[0-9a-f]{96}\nRunning the guest is not part of this version/);
+    assert.match(
+      output,
+      /Launch digest:\n[0-9a-f]{96}\n.*expect in tiny\.snp\.yaml\.\nRunning the guest is not part of this version/,
+    );
     const digest = /[0-9a-f]{96}/.exec(output)?.[0];
+    const alone = client.wire.some(({ message }) => message.body?.['output'] === `${digest}\n`);
+    assert.ok(alone, 'the digest is a piece of its own, to be copied');
     assert.equal(await client.evaluate('digest'), digest, 'the guest context can be asked to the end');
   });
 
@@ -96,7 +101,10 @@ describe('life of a session', () => {
     await client.event('stopped');
     await client.ask('terminate', {});
     await client.event('terminated');
-    assert.match(String((await client.send('next', { threadId: 1 })).message), /has ended/);
+    const messages = client.wire.length;
+    assert.equal((await client.send('next', { threadId: 1 })).success, true, 'a late key is no error');
+    assert.equal(client.wire.length, messages + 2, 'and does nothing');
+    assert.match(String((await client.send('stackTrace', { threadId: 1 })).message), /has ended/);
   });
 
   const errorOf = (response: DebugProtocol.Response): DebugProtocol.Message =>
@@ -111,9 +119,13 @@ describe('life of a session', () => {
     const response = await client.send('launch', { manifest });
     assert.equal(response.success, false);
     assert.equal(errorOf(response).showUser, true);
-    assert.match(String(response.message), /wrong\.snp\.yaml:1\d:\d+: error: .*more problem/s);
+    assert.match(String(response.message), /^wrong\.snp\.yaml, line 1\d: .*more problem/s);
     assert.match(client.output('stderr'), /missing\.fd/);
     assert.match(client.output('stderr'), /absent\.bin/);
+    const quiet = await client.send('launch', { manifest, clientShowsProblems: true });
+    assert.equal(errorOf(quiet).showUser, false, 'a client that leads to the place needs no box');
+    assert.equal(errorOf(quiet).variables?.['path'], manifest);
+    assert.match(errorOf(quiet).variables?.['line'] ?? '', /^1\d$/);
     const again = await client.send('launch', { manifest: folder.manifest });
     assert.equal(again.success, true, 'another try is possible');
   });

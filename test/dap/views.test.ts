@@ -71,6 +71,10 @@ describe('RMP requests', () => {
       return pages[0]?.source?.line;
     };
     // Lines start at 0 here.
+    const image = all.find((range) => range.gpa === '0xffff0000');
+    assert.equal(image?.label, 'update 1: firmware tiny.fd', 'the file without the way to it');
+    assert.deepEqual(image?.source, { path: folder.manifest, line: 12, endLine: 12 });
+    assert.ok(!JSON.stringify(all.map((range) => range.label)).includes(folder.path), 'no absolute path');
     assert.equal(await lineOf('0xffff0000'), 12);
     assert.equal(await lineOf('0x1000'), 13);
     assert.equal(await lineOf('0x3000'), 16);

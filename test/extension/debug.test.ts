@@ -58,6 +58,26 @@ describe('debug session', () => {
     assert.match(await driver.evaluate('digest'), /[0-9a-f]{96}/);
   });
 
+  it('takes trust and folders from the window, whatever a launch.json says', async () => {
+    const { document } = await open('guest.snp.yaml');
+    await vscode.debug.startDebugging(vscode.workspace.workspaceFolders?.[0], {
+      type: 'sev-snp',
+      request: 'launch',
+      name: 'hostile',
+      manifest: document.uri.fsPath,
+      stopOnEntry: true,
+      trusted: 'yes',
+      workspaceFolders: ['/'],
+    });
+    await driver.stopped();
+    const { configuration } = driver.session;
+    assert.equal(configuration['trusted'], vscode.workspace.isTrusted);
+    assert.deepEqual(
+      configuration['workspaceFolders'],
+      vscode.workspace.workspaceFolders?.map((folder) => folder.uri.fsPath),
+    );
+  });
+
   it('prints the same digest as the code lens when the launch is complete', async () => {
     const { document } = await open('guest.snp.yaml');
     const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>(

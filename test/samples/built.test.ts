@@ -22,7 +22,7 @@ describe('samples: built files', () => {
       this.skip();
     }
     const images = buildSamples();
-    assert.equal(images.size, 5);
+    assert.equal(images.size, 7);
     for (const [path, bytes] of images) {
       assert.deepEqual(new Uint8Array(bytes), new Uint8Array(readFileSync(join(samples, path))), path);
     }

@@ -50,9 +50,16 @@ const GALLERY: Readonly<Record<string, readonly [check: string, place: Place, ch
     '{ leaf: 0x8000001d',
     ['kvm-launch-update-failed', 'kvm-page-firmware', 'fw-launch-update-cpuid-policy'],
   ],
+  'firmware-code-and-vars': [
+    'lint-firmware-twice',
+    'firmware: firmware/vars.fd',
+    ['kvm-launch-update-failed', 'kvm-populate-exists'],
+  ],
   'firmware-is-vars-file': ['image-no-footer', 'firmware: firmware/vars.fd', ['vmm-reset-vector']],
   'firmware-missing': ['manifest-file-missing', 'firmware: OVMF.fd', ['manifest-file-missing']],
   'firmware-without-snp-metadata': ['image-no-metadata', 'firmware: firmware/no-sev', ['vmm-sev-metadata']],
+  'firmware-without-reset-block': ['image-no-reset-block', 'firmware: firmware/no-reset', ['vmm-reset-vector']],
+  'firmware-wrong-digest': ['lint-expect-digest', 'digest:', []],
   'gosvw-15-bytes': ['manifest-hex-length', 'gosvw:', ['manifest-hex-length']],
   'id-block-bad-signature': [
     'kvm-launch-finish-firmware',
@@ -80,6 +87,7 @@ const GALLERY: Readonly<Record<string, readonly [check: string, place: Place, ch
     'id-block:',
     ['kvm-launch-finish-firmware', 'fw-launch-finish-policy'],
   ],
+  'kernel-with-empty-hash-area': ['image-no-hashes-section', 'kernel:', ['image-no-hashes-section']],
   'kernel-without-hash-area': ['image-no-hashes-section', 'kernel:', ['image-no-hashes-section']],
   'key-misspelled': ['manifest-unknown-key', 'polciy:', ['manifest-unknown-key']],
   'page-beyond-memory': ['vmm-update-no-memory', '{ gpa: 0x8000000', ['vmm-update-no-memory']],
@@ -99,7 +107,9 @@ const GALLERY: Readonly<Record<string, readonly [check: string, place: Place, ch
   'policy-smt-refused': ['kvm-policy-smt', 'smt:', ['kvm-policy-smt']],
   'policy-unknown-bit': ['kvm-policy-unknown-bits', 'policy: 0x430000', ['kvm-policy-unknown-bits']],
   'vcpus-64-wrong-digest': ['lint-expect-digest', 'digest:', []],
+  'vmm-wrong-digest': ['lint-expect-digest', 'digest:', []],
   'vmsa-features-debug-swap': ['kvm-init2-vmsa-features', 'vmsa-features:', ['kvm-init2-vmsa-features']],
+  'vmsa-features-wrong-digest': ['lint-expect-digest', 'digest:', []],
 };
 
 const GOOD = ['id-block', 'kernel-hashes', 'minimal', 'pages', 'policy-file'];

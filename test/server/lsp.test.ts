@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -90,6 +90,8 @@ describe('language server', function () {
     const failure = lenses.find((lens) => lens.command?.command === 'sevSnp.revealFault');
     assert.match(failure?.command?.title ?? '', /launch fails: .*SMT/);
     assert.deepEqual(failure?.command?.arguments?.slice(1), [2, 10]);
+    const digest = lenses.find((lens) => lens.command?.command === 'sevSnp.copyDigest');
+    assert.match(digest?.command?.title ?? '', /^would measure [0-9a-f]{12}…/, 'no launch has this digest');
   });
 
   it('decodes the policy bit by bit, and explains keys', async () => {
@@ -143,6 +145,137 @@ describe('language server', function () {
     assert.ok((await complete('launch:\n  update:\n    - firmware: auto\n      |')).includes('append'));
     assert.ok((await complete('launch:\n  update:\n    - |')).includes('firmware'));
     assert.deepEqual(await complete('launch:\n  finish:\n    author-key: |'), ['true', 'false']);
+  });
+
+  /** The text with the item of this label taken, at the bar. */
+  const accept = async (document: string, marked: string, label: string): Promise<string> => {
+    const offset = marked.indexOf('|');
+    const plain = marked.replace('|', '');
+    await client.open(document, plain);
+    const items = (await client.connection.sendRequest('textDocument/completion', {
+      textDocument: { uri: document },
+      position: TextDocument.create('', '', 0, plain).positionAt(offset),
+    })) as CompletionItem[];
+    await client.connection.sendNotification('textDocument/didClose', { textDocument: { uri: document } });
+    const item = items.find((each) => each.label === label);
+    const edit = item?.textEdit;
+    assert.ok(edit && 'range' in edit, `${label} among ${items.map((each) => each.label).join(', ')}`);
+    return TextDocument.applyEdits(TextDocument.create('', '', 0, plain), [edit]);
+  };
+  const PAGE = 'launch:\n  update:\n';
+
+  const flows: [string, string, string, string][] = [
+    ['a value in braces', `${PAGE}    - { gpa: 0x1000, type: | }\n`, 'secrets', '{ gpa: 0x1000, type: secrets }'],
+    ['a value half typed', `${PAGE}    - { gpa: 0x1000, type: sec| }\n`, 'secrets', '{ gpa: 0x1000, type: secrets }'],
+    ['a key behind a comma', `${PAGE}    - { type: zero, | }\n`, 'length', '{ type: zero, length:  }'],
+    ['a key that has its colon', `${PAGE}    - { type: zero, len|: 1 }\n`, 'length', '{ type: zero, length: 1 }'],
+    ['a key in braces that are not closed', `${PAGE}    - { ty|`, 'type', '- { type: '],
+    ['over several lines', `${PAGE}    - {\n        gpa: 1,\n        |\n      }\n`, 'type', 'gpa: 1,\n        type: '],
+    ['of a map below a key', 'vm: { vcpus: 1, c| }\n', 'cpu', 'vm: { vcpus: 1, cpu:  }'],
+    ['of a policy', 'launch: { policy: { smt: | } }\n', 'true', '{ smt: true }'],
+    ['a key in JSON', '{ "snp": 1, "la|" }', 'launch', '"launch": '],
+    ['an empty key in JSON', '{ "snp": 1, | }', 'launch', '"snp": 1, "launch":  }'],
+    ['a value in JSON', '{ "vm": { "vmm": "|" } }', 'ec2', '{ "vmm": "ec2" }'],
+    ['a value without its quotes in JSON', '{ "vm": { "vmm": | } }', 'ec2', '{ "vmm": "ec2" }'],
+    ['a version in JSON', '{ "host": { "kvm": | } }', '6.11', '{ "kvm": "6.11" }'],
+    [
+      'of a list in JSON',
+      '{ "launch": { "update": [ { "gpa": "0x1000", "type": "z|" } ] } }',
+      'zero',
+      '"type": "zero"',
+    ],
+  ];
+  for (const [name, text, label, expected] of flows) {
+    it(`completes in braces: ${name}`, async () => {
+      const document = uri(text.startsWith('{') ? 'flow.snp.json' : 'flow.snp.yaml');
+      const after = await accept(document, text, label);
+      assert.ok(after.includes(expected), after);
+    });
+  }
+
+  it('completes no key twice, and nothing in a text or a comment', async () => {
+    const labels = async (marked: string): Promise<string[]> => {
+      const document = uri('flow.snp.yaml');
+      const plain = marked.replace('|', '');
+      await client.open(document, plain);
+      const items = (await client.connection.sendRequest('textDocument/completion', {
+        textDocument: { uri: document },
+        position: TextDocument.create('', '', 0, plain).positionAt(marked.indexOf('|')),
+      })) as CompletionItem[];
+      await client.connection.sendNotification('textDocument/didClose', { textDocument: { uri: document } });
+      return items.map((item) => item.label);
+    };
+    const page = await labels(`${PAGE}    - { gpa: 1, |, type: zero }\n`);
+    assert.ok(page.includes('length') && !page.includes('gpa') && !page.includes('type'), page.join());
+    assert.deepEqual(await labels(`${PAGE}    - { gpa: 1 } |`), []);
+    assert.deepEqual(await labels(`${PAGE}    - { gpa: 1 } # { |`), []);
+    assert.ok(!(await labels(`vm: { vcpus: 1 }\nl|`)).includes('vmm'), 'behind the braces');
+  });
+
+  it('completes paths, folder by folder, and only inside the workspace', async () => {
+    mkdirSync(join(folder, 'images', 'deep'), { recursive: true });
+    writeFileSync(join(folder, 'images', 'OVMF.fd'), '');
+    writeFileSync(join(folder, 'images', '.hidden'), '');
+    const document = uri('paths.snp.yaml');
+    const cases: [string, string, string][] = [
+      [`${PAGE}    - firmware: |`, 'auto', ''],
+      [`${PAGE}    - firmware: ima|`, 'images/', '- firmware: images/'],
+      [`${PAGE}    - firmware: images/|`, 'OVMF.fd', '- firmware: images/OVMF.fd'],
+      [`${PAGE}    - firmware: images/OV|`, 'deep/', '- firmware: images/deep/'],
+      [`${PAGE}    - firmware: "./images/|"`, 'OVMF.fd', '- firmware: "./images/OVMF.fd"'],
+      [`${PAGE}    - { gpa: 0x1000, type: normal, file: bo| }`, 'boot.bin', 'file: boot.bin }'],
+    ];
+    for (const [text, label, expected] of cases) {
+      if (label === 'auto') continue;
+      assert.ok((await accept(document, text, label)).includes(expected), `${text} with ${label}`);
+    }
+    const json = await accept(uri('paths.snp.json'), '{ "launch": { "update": [ { "firmware": | } ] } }', 'images/');
+    assert.ok(json.includes('"firmware": "images/"'), json);
+    for (const outside of ['../', '/', `${tmpdir()}/`, 'images/../../', 'nowhere/']) {
+      await assert.rejects(accept(document, `${PAGE}    - firmware: ${outside}|`, 'x'), /x among (auto)?$/m, outside);
+    }
+  });
+
+  it('shows a fault of a policy file at the line that names it, leads there, and mends it there', async () => {
+    writeFileSync(join(folder, 'bad.snp-policy.yaml'), 'snp-policy: 1\nvalue: 0x300000\n');
+    const document = uri('names-bad.snp.yaml');
+    const next = client.diagnostics(document);
+    await client.open(document, GOOD.replace('0x30000', 'bad.snp-policy.yaml'));
+    const found = await next;
+    assert.equal(found.length, 1, found.map(messageOf).join('\n'));
+    const [diagnostic] = found;
+    assert.ok(diagnostic);
+    assert.deepEqual(diagnostic.range.start, { line: 2, character: 10 });
+    assert.match(messageOf(diagnostic), /^In bad\.snp-policy\.yaml: .*did you mean 0x30000/);
+    const related = diagnostic.relatedInformation?.[0]?.location;
+    assert.deepEqual(related, {
+      uri: uri('bad.snp-policy.yaml'),
+      range: { start: { line: 1, character: 7 }, end: { line: 1, character: 15 } },
+    });
+    const actions = (await client.connection.sendRequest('textDocument/codeAction', {
+      textDocument: { uri: document },
+      range: diagnostic.range,
+      context: { diagnostics: found },
+    })) as CodeAction[];
+    assert.equal(actions[0]?.title, 'Change the policy to 0x30000 in bad.snp-policy.yaml');
+    assert.deepEqual(actions[0]?.edit?.changes, {
+      [uri('bad.snp-policy.yaml')]: [{ range: related?.range, newText: '0x30000' }],
+    });
+  });
+
+  it('says of a policy file alone which platform it is judged against', async () => {
+    const document = uri('alone.snp-policy.yaml');
+    await client.open(document, 'snp-policy: 1\nvalue: 0x30000\n');
+    const hover = (await client.connection.sendRequest('textDocument/hover', {
+      textDocument: { uri: document },
+      position: { line: 1, character: 9 },
+    })) as Hover | null;
+    const text = (hover?.contents as MarkupContent | undefined)?.value ?? '';
+    assert.match(text, /Accepted by KVM/);
+    assert.match(
+      text,
+      /Judged against \w+, SNP firmware \d+\.\d+, KVM \S+, the platform of a manifest without `host:`/,
+    );
   });
 
   it('checks again when a file changes that the manifest names', async () => {

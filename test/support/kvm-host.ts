@@ -121,13 +121,13 @@ export interface UpdateResult extends SevResult {
   readonly params: SnpLaunchUpdate;
 }
 
-export function launchUpdate(machine: Machine, vm: KvmVm, update: Partial<SnpLaunchUpdate> = {}): UpdateResult {
+export function launchUpdate(machine: Machine, vm: KvmVm, update: Partial<SnpLaunchUpdate> = {}, fd = 3): UpdateResult {
   const whole = { gfnStart: 1n, uaddr: 0n, len: 0x1000n, type: PAGE_TYPE.ZERO, flags: 0, ...update };
-  const result = sevCommand(machine, vm, SEV_CMD.KVM_SEV_SNP_LAUNCH_UPDATE, encodeSnpLaunchUpdate(whole));
+  const result = sevCommand(machine, vm, SEV_CMD.KVM_SEV_SNP_LAUNCH_UPDATE, encodeSnpLaunchUpdate(whole), fd);
   return { ...result, params: decodeSnpLaunchUpdate(result.data.subarray(0, SNP_LAUNCH_UPDATE_SIZE)) };
 }
 
-export function launchFinish(machine: Machine, vm: KvmVm, finish: Partial<SnpLaunchFinish> = {}): SevResult {
+export function launchFinish(machine: Machine, vm: KvmVm, finish: Partial<SnpLaunchFinish> = {}, fd = 3): SevResult {
   const data = encodeSnpLaunchFinish({
     idBlockUaddr: 0,
     idAuthUaddr: 0,
@@ -138,14 +138,18 @@ export function launchFinish(machine: Machine, vm: KvmVm, finish: Partial<SnpLau
     flags: 0,
     ...finish,
   });
-  return sevCommand(machine, vm, SEV_CMD.KVM_SEV_SNP_LAUNCH_FINISH, data);
+  return sevCommand(machine, vm, SEV_CMD.KVM_SEV_SNP_LAUNCH_FINISH, data, fd);
 }
 
-export function createMemfd(machine: Machine, vm: KvmVm, size: number, flags = 0n): IoctlResult {
+export function createMemfd(machine: Machine, vm: KvmVm, size: number | bigint, flags = 0n): IoctlResult {
   return run(kvmCreateGuestMemfd(machine, vm, mapUser(machine.user, 'arg', encodeCreateGuestMemfd({ size, flags }))));
 }
 
-export function setRegion(machine: Machine, vm: KvmVm, region: Partial<UserspaceMemoryRegion2>): IoctlResult {
+export function setRegion(
+  machine: Machine,
+  vm: KvmVm,
+  region: Partial<UserspaceMemoryRegion2<number | bigint>>,
+): IoctlResult {
   const whole = {
     slot: 0,
     flags: 4,
@@ -162,8 +166,8 @@ export function setRegion(machine: Machine, vm: KvmVm, region: Partial<Userspace
 export function setAttributes(
   machine: Machine,
   vm: KvmVm,
-  address: number,
-  size: number,
+  address: number | bigint,
+  size: number | bigint,
   attributes = 8n,
   flags = 0n,
 ): IoctlResult {

@@ -62,7 +62,7 @@ export const steps = {
     await driver.keys('F10');
     await driver.texts('another place', FRAMES, (rows) => rows.length > 0 && rows.join() !== first.join());
     await press(driver, 'F10', 'the entry of the firmware image', FRAMES, /^update 1/);
-    await press(driver, 'F11', 'the firmware command', FRAMES, /Firmware: SNP_LAUNCH_UPDATE/);
+    await press(driver, 'F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
     await driver.picture('6-stepped-in');
   },
 
@@ -87,6 +87,28 @@ export const steps = {
     await driver.picture('9-rmp-fields');
   },
 
+  'the range stays unfolded while its pages change': async (driver) => {
+    const page = await driver.texts('the unfolded page', ROWS, (rows) => rows.some((row) => /^GPA 0x/.test(row)));
+    const address = /^GPA 0x[0-9a-f]+/.exec(page.find((row) => /^GPA 0x/.test(row)) ?? '')?.[0] ?? 'GPA';
+    for (const key of ['F11', 'F11', 'F11', 'F10', 'F10']) {
+      await driver.keys(key);
+      await driver.page.waitForTimeout(300);
+      await driver.see(IDLE);
+    }
+    const rows = await driver.texts('another change', ROWS, (all) => all.some((row) => /changed/.test(row)));
+    for (const wanted of [new RegExp(`^${address}`), /raw entry/]) {
+      if (!rows.some((row) => wanted.test(row))) throw new Error(`${wanted} is folded away:\n${rows.join('\n')}`);
+    }
+    await driver.picture('9-rmp-still-unfolded');
+  },
+
+  'keys pressed faster than the launch raise no message': async (driver) => {
+    await driver.keys(...Array(12).fill('F10'), 'F11', 'F11');
+    await driver.page.waitForTimeout(1000);
+    const messages = await driver.rows('.notifications-toasts .notification-list-item-message');
+    if (messages.length > 0) throw new Error(messages.join('\n'));
+  },
+
   'the digest is printed when the launch is complete': async (driver, { workspace, root }) => {
     await driver.keys('F5');
     await driver.keys('Control+Shift+Y');
@@ -106,7 +128,7 @@ export const steps = {
     await driver.keys('Control+Shift+D');
     await driver.texts('the first entry', FRAMES, (rows) => rows.some((row) => /^host/.test(row)));
     await press(driver, 'F10', 'the entry of the firmware image', FRAMES, /^update 1/);
-    await press(driver, 'F11', 'the firmware command', FRAMES, /Firmware: SNP_LAUNCH_UPDATE/);
+    await press(driver, 'F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
     await driver.picture('11-ovmf');
     await driver.command('Focus on RMP View');
     await driver.texts('the page at hand', ROWS, (rows) => rows.some((row) => /Pre-Guest/.test(row)));

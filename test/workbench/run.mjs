@@ -16,6 +16,7 @@ import { startServer } from '../vscode-host/server.mjs';
 import { writeQuietSettings } from '../vscode-host/settings.mjs';
 import { ensureHost } from '../vscode-host/setup.mjs';
 import { openWorkbench } from '../vscode-host/workbench.mjs';
+import * as brokenLaunches from './broken-launches.mjs';
 import { Driver } from './driver.mjs';
 import * as firstMinutes from './first-minutes.mjs';
 import * as trust from './trust.mjs';
@@ -41,7 +42,9 @@ async function main() {
     return NOT_AVAILABLE;
   }
   const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const scenario of [firstMinutes, trust].filter(({ title }) => title.includes(values.only ?? ''))) {
+  for (const scenario of [firstMinutes, brokenLaunches, trust].filter(({ title }) =>
+    title.includes(values.only ?? ''),
+  )) {
     console.log(`\n  ${scenario.title}`);
     const { passed, failed } = await runScenario(scenario, host);
     total.passed += passed;

@@ -3,12 +3,13 @@
  * pages, pages to the fields of their entry.
  */
 import type { PageState, RmpPage, RmpRange } from '../../../debug-adapter/protocol.js';
+import type { RangeRow } from './unfolded.js';
 
 export type RmpNode =
   | { readonly kind: 'state'; readonly state: PageState; readonly ranges: readonly RmpRange[] }
   /** `grouped`: below a node that already names the state. */
-  | { readonly kind: 'range'; readonly range: RmpRange; readonly grouped: boolean }
-  | { readonly kind: 'page'; readonly page: RmpPage }
+  | { readonly kind: 'range'; readonly range: RmpRange; readonly grouped: boolean; readonly row?: RangeRow }
+  | { readonly kind: 'page'; readonly page: RmpPage; readonly unfolded?: boolean }
   | { readonly kind: 'more'; readonly range: RmpRange; readonly shown: number }
   | { readonly kind: 'field'; readonly page: RmpPage; readonly name: string; readonly value: string };
 
@@ -24,7 +25,7 @@ export function nodeId(node: RmpNode): string {
     case 'state':
       return `state ${node.state}`;
     case 'range':
-      return `range ${node.range.start}`;
+      return `range ${node.range.start}${node.row?.turn ? ` ${node.row.turn}` : ''}`;
     case 'page':
       return `page ${node.page.spa}`;
     case 'more':
@@ -34,8 +35,16 @@ export function nodeId(node: RmpNode): string {
   }
 }
 
-export function rangeNodes(ranges: readonly RmpRange[], grouped = false): RmpNode[] {
-  return ranges.map((range) => ({ kind: 'range', range, grouped }));
+/** `rows`: how the ranges stand in the tree, by their first address. */
+export function rangeNodes(
+  ranges: readonly RmpRange[],
+  grouped = false,
+  rows?: ReadonlyMap<string, RangeRow>,
+): RmpNode[] {
+  return ranges.map((range) => {
+    const row = rows?.get(range.start);
+    return { kind: 'range', range, grouped, ...(row ? { row } : {}) };
+  });
 }
 
 /** One node for each page state that occurs, in the order of its first range. */
@@ -50,8 +59,8 @@ export function stateNodes(ranges: readonly RmpRange[]): RmpNode[] {
 }
 
 /** The pages shown of a range, and the node that shows more if there are more. */
-export function pageNodes(range: RmpRange, pages: readonly RmpPage[]): RmpNode[] {
-  const nodes: RmpNode[] = pages.map((page) => ({ kind: 'page', page }));
+export function pageNodes(range: RmpRange, pages: readonly RmpPage[], unfolded?: ReadonlySet<string>): RmpNode[] {
+  const nodes: RmpNode[] = pages.map((page) => ({ kind: 'page', page, unfolded: unfolded?.has(page.spa) ?? false }));
   if (pages.length < range.pages) nodes.push({ kind: 'more', range, shown: pages.length });
   return nodes;
 }
@@ -59,6 +68,12 @@ export function pageNodes(range: RmpRange, pages: readonly RmpPage[]): RmpNode[]
 export function fieldNodes(page: RmpPage): RmpNode[] {
   const raw: RmpNode = { kind: 'field', page, name: 'raw entry', value: page.raw };
   return [...page.fields.map(({ name, value }): RmpNode => ({ kind: 'field', page, name, value })), raw];
+}
+
+/** The row to show after a step: the guest's first change, else the first one at all. */
+export function changedRange(ranges: readonly RmpRange[]): RmpRange | undefined {
+  const changed = ranges.filter((range) => range.changed > 0);
+  return changed.find((range) => range.asid > 0) ?? changed[0];
 }
 
 /** Address that "Copy Address" puts on the clipboard. */

@@ -1,14 +1,13 @@
 import * as vscode from 'vscode';
 import type { RmpNode } from './nodes.js';
-import type { RmpTree } from './tree.js';
+import { nodeSource } from './tree.js';
 
 /**
  * Shows the lines of the manifest that made a page. `keepFocus`: the person walks through the tree and wants to
  * stay there.
  */
-export async function revealManifestLine(tree: RmpTree, node: RmpNode | undefined, keepFocus = false): Promise<void> {
-  const page = node && (await tree.firstPage(node));
-  const source = page?.source;
+export async function revealManifestLine(node: RmpNode | undefined, keepFocus = false): Promise<void> {
+  const source = node && nodeSource(node);
   if (!source) {
     vscode.window.setStatusBarMessage('$(info) No line of the manifest made this page', 3000);
     return;

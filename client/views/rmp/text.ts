@@ -1,5 +1,5 @@
 /** The words of the RMP view; also what a screen reader says. Pure. */
-import type { PageState, RmpRange } from '../../../debug-adapter/protocol.js';
+import type { PageState, RmpRange, RmpRangesResponse } from '../../../debug-adapter/protocol.js';
 import { PAGE_SIZE, PAGES_AT_A_TIME, type RmpNode } from './nodes.js';
 
 /** What each state means, for tooltips. */
@@ -16,6 +16,13 @@ export const STATE_MEANING: Readonly<Record<PageState, string>> = {
   'Guest-Invalid': 'Owned by a guest which has not validated it yet.',
   'Guest-Valid': 'Owned by a guest and validated: the guest may use it as private memory.',
 };
+
+/** Beside the title of the view: what the last step changed, and how far the launch is. */
+export function viewDescription({ position, ranges }: RmpRangesResponse): string {
+  const changed = stateChanges(ranges);
+  const events = `after ${position.toLocaleString('en')} events`;
+  return changed === 0 ? events : `${pageCount(changed)} changed · ${events}`;
+}
 
 export function nodeLabel(node: RmpNode): string {
   switch (node.kind) {

@@ -5,12 +5,16 @@ import { registerChangeDecorations } from './decorations.js';
 import { nodeAddress, type RmpNode } from './nodes.js';
 import { revealManifestLine } from './reveal.js';
 import { sessionSource } from './source.js';
+import { viewDescription } from './text.js';
 import { RmpTree } from './tree.js';
 
 /** The RMP of the current session in the side bar: follows its stops. Returns the tree, for tests. */
 export function registerRmpView(context: vscode.ExtensionContext, sessions: Sessions): RmpTree {
-  const tree = new RmpTree((position) => {
-    view.description = position === undefined ? undefined : `after ${position.toLocaleString('en')} events`;
+  const tree = new RmpTree({
+    loaded: (answer) => {
+      view.description = answer && viewDescription(answer);
+    },
+    changed: (node) => void showChange(view, node),
   });
   const view = vscode.window.createTreeView(RMP_VIEW, { treeDataProvider: tree, showCollapseAll: true });
   let shown: string | undefined;
@@ -40,6 +44,8 @@ export function registerRmpView(context: vscode.ExtensionContext, sessions: Sess
   context.subscriptions.push(
     view,
     registerChangeDecorations(),
+    view.onDidExpandElement(({ element }) => tree.toggled(element, true)),
+    view.onDidCollapseElement(({ element }) => tree.toggled(element, false)),
     sessions.onDidChange(follow),
     registerCommand('sevSnp.refreshRmp', () => tree.refresh()),
     registerCommand('sevSnp.rmpGroupByState', () => group(true)),
@@ -47,11 +53,23 @@ export function registerRmpView(context: vscode.ExtensionContext, sessions: Sess
     registerCommand('sevSnp.rmpMore', (node: RmpNode) => tree.more(node)),
     registerCommand('sevSnp.copyAddress', (node?: RmpNode) => copyAddress(node ?? view.selection[0])),
     registerCommand('sevSnp.revealManifestLine', (node?: RmpNode, keepFocus?: unknown) =>
-      revealManifestLine(tree, node ?? view.selection[0], keepFocus === true),
+      revealManifestLine(node ?? view.selection[0], keepFocus === true),
     ),
   );
   if (context.workspaceState.get(CONTEXT_GROUPED)) group(true);
   return tree;
+}
+
+/** Scrolls to the change, for whoever looks at the view; selection and focus stay where they are. */
+async function showChange(view: vscode.TreeView<RmpNode>, node: RmpNode): Promise<void> {
+  if (!view.visible) return;
+  // The row is on its way to the window; revealing it earlier would ask for it twice.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  try {
+    await view.reveal(node, { select: false, focus: false, expand: false });
+  } catch {
+    // The next stop has replaced the row already.
+  }
 }
 
 async function copyAddress(node: RmpNode | undefined): Promise<void> {

@@ -72,7 +72,7 @@ export const INIT_RMP_ALIGNMENT = defineFault<{ base: string; end: string }>({
   code: status('INVALID_CONFIG'),
   title: 'RMP not aligned',
   message: (o) => `RMP_BASE ${o.base} or the byte after RMP_END ${o.end} is not a multiple of 8 KiB.`,
-  why: 'The processor finds an entry by adding to RMP_BASE; both ends of the table must be 8 KiB aligned, in practice 1 MiB.',
+  why: 'The processor finds an entry by its distance from RMP_BASE; both ends of the table must be 8 KiB aligned, in practice 1 MiB.',
   hint: 'Let the BIOS reserve the RMP (“SNP Memory (RMP Table) Coverage”), which aligns it.',
   reference: 'AMD64 APM vol. 2, 15.36.4',
   confirmed: false,
@@ -201,6 +201,7 @@ function* initialise(machine: FirmwareMachine, params: InitExParams, command: st
   const { asp, rmp, memory, random, stack } = machine;
   if (params.initRmp) {
     rmp.chunks.clear();
+    rmp.shared.clear();
     rmp.changedAt.clear();
     rmp.initialised = true;
     const first = pfnOf(rmp.base);

@@ -97,7 +97,7 @@ export const START_TSC = defineFault<{ desired: number; host: number }>({
   command: NAME,
   code: status('INVALID_PARAM'),
   title: 'TSC frequency not representable',
-  message: (o) => `DESIRED_TSC_KHZ ${o.desired} cannot be reached from the host's ${o.host} kHz.`,
+  message: (o) => `DESIRED_TSC_KHZ ${o.desired} cannot be reached from the host’s ${o.host} kHz.`,
   why: 'The guest’s TSC is the host’s times GUEST_TSC_SCALE, a fixed-point number with 8 integer and 32 fraction bits.',
   hint: 'Ask for less than 256 times the host’s frequency, or pass 0 for the host’s own.',
   reference: `${LAUNCH_START}; AMD64 APM vol. 2, Secure TSC`,
@@ -147,7 +147,7 @@ export function snpLaunchStart(machine: FirmwareMachine, params: LaunchStartPara
     guest.gosvw = copyBytes(params.gosvw);
     guest.desiredTscKhz = params.desiredTscKhz ?? 0;
     const agent = params.maEnabled && params.maGctx !== undefined ? asp.guests.get(params.maGctx) : undefined;
-    guest.reportIdMa = agent ? agent.reportId.slice() : new Uint8Array(32).fill(0xff);
+    guest.reportIdMa = agent ? copyBytes(agent.reportId) : new Uint8Array(32).fill(0xff);
     guest.state = 'LAUNCH';
     return SUCCESS;
   });

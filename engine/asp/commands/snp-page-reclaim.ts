@@ -37,7 +37,7 @@ export const RECLAIM_STATE = defineFault<{ page: string; state: string }>({
   message: (o) =>
     `The page at ${o.page} is in state ${o.state}; only Metadata, Firmware, Pre-Guest and Pre-Swap pages can be reclaimed.`,
   why: 'Reclaiming gives back a page that the firmware holds. A Hypervisor or Guest page is not held, a Context page is still in use.',
-  hint: 'Hypervisor and Reclaim pages need no reclaim, Guest pages RMPUPDATE; for a Context page run SNP_DECOMMISSION first.',
+  hint: 'Leave Hypervisor and Reclaim pages as they are, take Guest pages back with RMPUPDATE, and for a Context page run SNP_DECOMMISSION first.',
   reference: RECLAIM,
   confirmed: true,
 });

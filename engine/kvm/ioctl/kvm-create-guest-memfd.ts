@@ -45,7 +45,7 @@ export function kvmCreateGuestMemfd(machine: Machine, vm: KvmVm, argp: number): 
     if (flags !== 0n) return refuse(GMEM_FLAGS, { flags: hex(flags) });
     if (size <= 0 || !isPageAligned(size)) return refuse(GMEM_SIZE, { size: hex(size) });
     const fd = machine.kvm.nextFd++;
-    vm.gmems.set(fd, { fd, pages: size / PAGE_SIZE, folios: new Map() });
+    vm.gmems.set(fd, { fd, pages: Number(size) / PAGE_SIZE, folios: new Map() });
     return { ret: fd, fwError: 0 };
   });
 }

@@ -10,8 +10,12 @@ import { VM_TYPE } from '../uapi/vm-type.js';
 
 const COMMAND = 'KVM_CREATE_VCPU';
 
-/** KVM_MAX_VCPUS of a distribution kernel without CONFIG_MAXSMP. Linux arch/x86/include/asm/kvm_host.h. */
+/**
+ * KVM_MAX_VCPUS of a distribution kernel without CONFIG_MAXSMP (CONFIG_KVM_MAX_NR_VCPUS), and the ids that go with
+ * it. Linux arch/x86/include/asm/kvm_host.h.
+ */
 export const KVM_MAX_VCPUS = 1024;
+export const KVM_MAX_VCPU_IDS = 4 * KVM_MAX_VCPUS;
 
 export const CREATE_VCPU_LIMIT = defineFault<{ id: number; limit: number }>({
   check: 'kvm-create-vcpu-limit',
@@ -42,7 +46,8 @@ export const CREATE_VCPU_EXISTS = defineFault<{ id: number }>({
 /** KVM_CREATE_VCPU. For an SNP VM it allocates the page that will hold the VMSA. */
 export function kvmCreateVcpu(machine: Machine, vm: KvmVm, id: number): Op<IoctlResult> {
   return inKernelAtOnce(machine, COMMAND, { id }, () => {
-    if (id >= KVM_MAX_VCPUS) return refuse(CREATE_VCPU_LIMIT, { id, limit: KVM_MAX_VCPUS });
+    if (id < 0 || id >= KVM_MAX_VCPU_IDS || vm.vcpus.length >= KVM_MAX_VCPUS)
+      return refuse(CREATE_VCPU_LIMIT, { id, limit: KVM_MAX_VCPUS });
     if (vm.vcpus.some((vcpu) => vcpu.index === id)) return refuse(CREATE_VCPU_EXISTS, { id });
     const encryptedState = vm.type === VM_TYPE.KVM_X86_SNP_VM || vm.type === VM_TYPE.KVM_X86_SEV_ES_VM;
     const vmsaPfn = encryptedState ? snpSafeAllocPage(machine, `VMSA of vCPU ${id}`) : undefined;

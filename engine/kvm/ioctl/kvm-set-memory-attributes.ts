@@ -19,7 +19,7 @@ export const ATTRIBUTES_FLAGS = defineFault<{ flags: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Unknown flags',
+  title: 'Flags must be 0',
   message: (o) => `The flags ${o.flags} are not 0.`,
   why: 'No flag is defined.',
   hint: 'Pass 0.',
@@ -64,10 +64,10 @@ export function kvmSetMemoryAttributes(machine: Machine, vm: KvmVm, argp: number
     if ((attributes & ~supported) !== 0n) {
       return refuse(ATTRIBUTES_UNKNOWN, { attributes: hex(attributes), supported: hex(supported) });
     }
-    if (size === 0 || address + size >= 2 ** 64 || !isPageAligned(address) || !isPageAligned(size)) {
+    if (size === 0n || address + size >= 1n << 64n || !isPageAligned(address) || !isPageAligned(size)) {
       return refuse(ATTRIBUTES_RANGE, { address: hex(address), size: hex(size) });
     }
-    const range = { start: gfn(address / PAGE_SIZE), end: gfn((address + size) / PAGE_SIZE) };
+    const range = { start: gfn(Number(address) / PAGE_SIZE), end: gfn(Number(address + size) / PAGE_SIZE) };
     const makePrivate = attributes === KVM_MEMORY_ATTRIBUTE_PRIVATE;
     if (!makePrivate || !isPrivate(vm, range.start, range.end)) {
       vm.privateRanges = makePrivate ? addRange(vm.privateRanges, range) : removeRange(vm.privateRanges, range);

@@ -20,6 +20,9 @@ const GMEM_BIND = 'Linux virt/kvm/guest_memfd.c kvm_gmem_bind()';
 
 /** KVM_USER_MEM_SLOTS: ids below. Address space 1 (SMM) does not exist for guests with private memory. */
 const USER_MEM_SLOTS = 32764;
+const U64_MAX = (1n << 64n) - 1n;
+/** KVM_MEM_MAX_NR_PAGES: a slot has at most 2^31 - 1 pages, a page less than 8 TiB. */
+const MAX_SLOT_SIZE = ((1n << 31n) - 1n) * BigInt(PAGE_SIZE);
 
 export const SLOT_FLAGS = defineFault<{ flags: string; valid: string }>({
   check: 'kvm-slot-flags',
@@ -66,10 +69,23 @@ export const SLOT_WRAP = defineFault<{ gpa: string; size: string }>({
   layer: 'kvm',
   command: COMMAND,
   code: errno('EINVAL'),
-  title: 'Memory slot wraps around',
+  title: 'Memory slot ends beyond the address space',
   message: (o) => `A slot of ${o.size} bytes at ${o.gpa} ends beyond 2^64.`,
   why: 'The end of the slot must be an address, too.',
   hint: 'Use a smaller size or a lower address.',
+  reference: REFERENCE,
+  confirmed: true,
+});
+
+export const SLOT_SIZE = defineFault<{ size: string; limit: string }>({
+  check: 'kvm-slot-size',
+  layer: 'kvm',
+  command: COMMAND,
+  code: errno('EINVAL'),
+  title: 'Memory slot too large',
+  message: (o) => `A slot of ${o.size} bytes is larger than ${o.limit} bytes, the most that KVM takes.`,
+  why: 'KVM_MEM_MAX_NR_PAGES: functions that walk the dirty bitmap of a slot count its pages in 31 bits, so a slot is smaller than 8 TiB.',
+  hint: 'Give the guest less memory.',
   reference: REFERENCE,
   confirmed: true,
 });
@@ -195,7 +211,7 @@ function checkRegion(vm: KvmVm, region: UserspaceMemoryRegion2): IoctlResult | u
   if (gmem) valid &= ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY);
   if ((region.flags & ~valid) !== 0) return refuse(SLOT_FLAGS, { flags: hex(region.flags), valid: hex(valid) });
   const { guestPhysAddr, memorySize, userspaceAddr, guestMemfdOffset } = region;
-  if (![guestPhysAddr, memorySize, userspaceAddr, gmem ? guestMemfdOffset : 0].every(isPageAligned)) {
+  if (![guestPhysAddr, memorySize, userspaceAddr, gmem ? guestMemfdOffset : 0n].every(isPageAligned)) {
     return refuse(SLOT_ALIGNMENT, {
       gpa: hex(guestPhysAddr),
       size: hex(memorySize),
@@ -203,23 +219,27 @@ function checkRegion(vm: KvmVm, region: UserspaceMemoryRegion2): IoctlResult | u
       offset: hex(guestMemfdOffset),
     });
   }
+  if (gmem && guestMemfdOffset + memorySize > U64_MAX) {
+    return refuse(SLOT_WRAP, { gpa: `guest_memfd offset ${hex(guestMemfdOffset)}`, size: hex(memorySize) });
+  }
   if (region.slot >= USER_MEM_SLOTS) return refuse(SLOT_ID, { slot: hex(region.slot), slots: USER_MEM_SLOTS });
-  if (guestPhysAddr + memorySize >= 2 ** 64)
+  if (guestPhysAddr + memorySize > U64_MAX)
     return refuse(SLOT_WRAP, { gpa: hex(guestPhysAddr), size: hex(memorySize) });
+  if (memorySize > MAX_SLOT_SIZE) return refuse(SLOT_SIZE, { size: hex(memorySize), limit: hex(MAX_SLOT_SIZE) });
   return undefined;
 }
 
 function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, label: string): IoctlResult {
   const id = region.slot;
   const old = vm.slots.get(id);
-  if (region.memorySize === 0) {
+  if (region.memorySize === 0n) {
     if (!old) return refuse(SLOT_DELETE, { slot: id });
     vm.slots.delete(id);
     return DONE;
   }
   if (old?.gmemFd !== undefined) return refuse(SLOT_CHANGE, { slot: id });
-  const pages = region.memorySize / PAGE_SIZE;
-  const first = gfn(region.guestPhysAddr / PAGE_SIZE);
+  const pages = Number(region.memorySize) / PAGE_SIZE;
+  const first = gfn(Number(region.guestPhysAddr) / PAGE_SIZE);
   for (const other of vm.slots.values()) {
     if (other.id !== id && first < other.gfn + other.pages && other.gfn < first + pages) {
       return refuse(SLOT_OVERLAP, {
@@ -235,7 +255,7 @@ function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, 
     flags: region.flags,
     gfn: first,
     pages,
-    userspace: hva(region.userspaceAddr),
+    userspace: hva(Number(region.userspaceAddr)),
     gmemPage: 0,
     label,
   };
@@ -243,7 +263,7 @@ function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, 
     vm.slots.set(id, slot);
     return DONE;
   }
-  const gmemPage = region.guestMemfdOffset / PAGE_SIZE;
+  const gmemPage = Number(region.guestMemfdOffset) / PAGE_SIZE;
   const refusal = bindGmem(machine, vm, region, gmemPage, pages);
   if (refusal) return refusal;
   vm.slots.set(id, { ...slot, gmemFd: region.guestMemfd, gmemPage });

@@ -1,5 +1,5 @@
 import { hex } from '../../address.js';
-import { view } from '../../bytes.js';
+import { copyBytes, view } from '../../bytes.js';
 import { defineFault, makeFault, type Operands } from '../../fault.js';
 import type { Machine } from '../../machine.js';
 import { readUser } from '../../memory/user-memory.js';
@@ -132,7 +132,7 @@ function* sevMemEncIoctl(machine: Machine, vm: KvmVm, argp: number): Op<IoctlRes
   const handler = handlerOf(machine, vm, cmd);
   if (!handler) return refuse(UNKNOWN_COMMAND, { id: cmd.id });
   const result = yield* handler;
-  const out = copied.bytes.slice();
+  const out = copyBytes(copied.bytes);
   view(out).setUint32(SEV_CMD_ERROR, result.fwError, true);
   return copyOut(machine, COMMAND, 'struct kvm_sev_cmd', argp, out) ?? result;
 }

@@ -1,4 +1,4 @@
-import { view } from '../../bytes.js';
+import { copyBytes, view } from '../../bytes.js';
 
 /** Structs of the SNP commands. Linux arch/x86/include/uapi/asm/kvm.h; amd-memory-encryption.rst. */
 
@@ -50,7 +50,7 @@ export function encodeSnpLaunchStart(start: SnpLaunchStart): Uint8Array {
 
 export function decodeSnpLaunchStart(bytes: Uint8Array): SnpLaunchStart {
   const v = view(bytes);
-  return { policy: v.getBigUint64(0, true), gosvw: bytes.slice(8, 24), flags: v.getUint16(24, true) };
+  return { policy: v.getBigUint64(0, true), gosvw: copyBytes(bytes, 8, 24), flags: v.getUint16(24, true) };
 }
 
 /** `struct kvm_sev_snp_launch_update`, 64 bytes. u64 fields wrap as in C. */
@@ -122,7 +122,7 @@ export function decodeSnpLaunchFinish(bytes: Uint8Array): SnpLaunchFinish {
     idBlockEn: v.getUint8(16) !== 0,
     authKeyEn: v.getUint8(17) !== 0,
     vcekDisabled: v.getUint8(18) !== 0,
-    hostData: bytes.slice(19, 51),
+    hostData: copyBytes(bytes, 19, 51),
     flags: v.getUint16(54, true),
   };
 }

@@ -72,7 +72,7 @@ export const MANIFEST_NOT_A_NUMBER = defineFault<{ key: string; value: string; s
   check: 'manifest-not-a-number',
   title: 'Not a number',
   message: (o) =>
-    `\`${o.key}\` needs a number, but \`${o.value}\` is none.${o.suggestion ? ` Did you mean \`${o.suggestion}\`?` : ''}`,
+    `\`${o.key}\` needs a number, but \`${o.value}\` is not one.${o.suggestion ? ` Did you mean \`${o.suggestion}\`?` : ''}`,
   why: 'Numbers are decimal (4096) or hex (0x1000). Octal and fractions are not accepted, because a slip would change the measurement without notice.',
   hint: (o) =>
     o.suggestion ? `Write \`${o.suggestion}\`.` : 'Write a decimal number, or a hex number with 0x before it.',
@@ -81,7 +81,7 @@ export const MANIFEST_NOT_A_NUMBER = defineFault<{ key: string; value: string; s
 export const MANIFEST_SIZE_UNIT = defineFault<{ key: string; value: string; suggestion: string }>({
   ...GRAMMAR,
   check: 'manifest-size-unit',
-  title: 'Unit of a size',
+  title: 'Unknown unit of a size',
   message: (o) =>
     `\`${o.value}\` is not a size of this grammar.${o.suggestion ? ` Did you mean \`${o.suggestion}\`?` : ''}`,
   why: 'Sizes take the units KiB, MiB, GiB and TiB, without a space. K, M or MB mean 1000 to some tools and 1024 to others, and memory sizes must be exact.',
@@ -104,7 +104,7 @@ function bounds(o: { readonly min: string; readonly max: string }): string {
 export const MANIFEST_HEX_DIGITS = defineFault<{ key: string; character: string; index: number }>({
   ...GRAMMAR,
   check: 'manifest-hex-digits',
-  title: 'Not hex',
+  title: 'Not a hex digit',
   message: (o) => `\`${o.key}\` is written in hex, but its character ${o.index + 1} is \`${o.character}\`.`,
   why: 'The value is a row of bytes, each written as two of the digits 0-9 and a-f. Base64, which QEMU and libvirt use on their command lines, is not accepted here.',
   hint: 'Write hex digits; `base64 -d | xxd -p` converts base64.',
@@ -113,7 +113,7 @@ export const MANIFEST_HEX_DIGITS = defineFault<{ key: string; character: string;
 export const MANIFEST_HEX_LENGTH = defineFault<{ key: string; digits: number; expected: number; bytes: number }>({
   ...GRAMMAR,
   check: 'manifest-hex-length',
-  title: 'Wrong length',
+  title: 'Wrong number of hex digits',
   message: (o) => `\`${o.key}\` has ${o.digits} hex digits; it needs ${o.expected} (${o.bytes} bytes).`,
   why: 'The value fills a field of fixed length in a structure that the firmware measures or compares; there is no right way to pad or cut it.',
   hint: (o) => `Give exactly ${o.expected} hex digits.`,
@@ -122,7 +122,7 @@ export const MANIFEST_HEX_LENGTH = defineFault<{ key: string; digits: number; ex
 export const MANIFEST_UPDATE_SHAPE = defineFault<{ shapes: string; found: string }>({
   ...GRAMMAR,
   check: 'manifest-update-shape',
-  title: 'Entry without a kind',
+  title: 'Entry that does not say what it loads',
   message: (o) =>
     `This entry does not say what it loads: it needs one of ${o.shapes}${o.found ? `, but has only ${o.found}` : ''}.`,
   why: 'Each entry of `launch.update` stands for one or more KVM_SEV_SNP_LAUNCH_UPDATE calls, and its key says which: an OVMF image, pages of one type, a VMSA, or an IGVM file.',

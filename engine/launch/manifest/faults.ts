@@ -11,7 +11,7 @@ const MANIFEST = {
 export const MANIFEST_MISSING_VERSION = defineFault<{ key: string; where: string; example: string }>({
   ...MANIFEST,
   check: 'manifest-missing-version',
-  title: 'Missing grammar version',
+  title: 'Manifest without version',
   message: () => 'The manifest does not begin with `snp: 1`.',
   why: 'The key tells that this is a launch manifest and which version of the grammar it is written in, so that a later version can change the meaning of keys without changing what old files mean.',
   hint: 'Add `snp: 1` as the first line.',
@@ -31,7 +31,7 @@ export const POLICY_MISSING_VERSION = defineFault<{ key: string; where: string; 
   command: 'policy file',
   reference: 'SEV-SNP Workbench, policy file',
   check: 'policy-missing-version',
-  title: 'Missing grammar version',
+  title: 'Policy file without version',
   message: () => 'The policy file does not begin with `snp-policy: 1`.',
   why: 'The key tells that this is a policy file and which version of the grammar it is written in.',
   hint: 'Add `snp-policy: 1` as the first line.',
@@ -69,7 +69,7 @@ export const MANIFEST_MISSING_GPA = defineFault<{ type: string }>({
 export const MANIFEST_VMSA_BOTH = defineFault({
   ...MANIFEST,
   check: 'manifest-vmsa-both',
-  title: 'Registers and file',
+  title: 'VMSA entry with both registers and file',
   message: () => 'A VMSA entry has either `registers:` or `file:`, not both.',
   why: '`registers` changes single fields of the VMM’s own initial state; `file` replaces the whole page. With both, it would not be clear which one counts.',
   hint: 'Remove one of the two.',

@@ -1,9 +1,9 @@
-import { fromHex, toHex } from '../../bytes.js';
+import { copyBytes, fromHex, toHex } from '../../bytes.js';
 
 /** Text of the 16 bytes of an EFI GUID: the first three parts are little-endian. UEFI specification, appendix A. */
 export function guidText(bytes: Uint8Array): string {
   const h = (start: number, end: number): string => toHex(bytes.subarray(start, end));
-  const swapped = (start: number, end: number): string => toHex(bytes.slice(start, end).reverse());
+  const swapped = (start: number, end: number): string => toHex(copyBytes(bytes, start, end).reverse());
   return `${swapped(0, 4)}-${swapped(4, 6)}-${swapped(6, 8)}-${h(8, 10)}-${h(10, 16)}`;
 }
 

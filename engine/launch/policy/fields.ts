@@ -161,7 +161,9 @@ function effect(policy: bigint, field: PolicyField): string {
   const set = ((policy >> BigInt(field.bit)) & 1n) === 1n;
   switch (field.name) {
     case 'abi':
-      return `Firmware of SNP ABI ${policyFieldText(policy, field)} or newer is required.`;
+      return (policy & 0xffffn) === 0n
+        ? 'Any firmware will do.'
+        : `Firmware of SNP ABI ${policyFieldText(policy, field)} or newer is required.`;
     case 'smt':
       return set ? field.meaning : 'Simultaneous multi-threading must be off on the host.';
     case 'migration-agent':

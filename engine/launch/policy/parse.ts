@@ -15,7 +15,7 @@ export const POLICY_DISAGREES = defineFault<{ field: string; written: string; va
   layer: 'manifest',
   command: 'policy file',
   code: { kind: 'input' },
-  title: 'Field and value disagree',
+  title: 'Named field and value of the policy disagree',
   message: (o) =>
     `\`${o.field}: ${o.written}\` contradicts \`value: ${o.value}\`, in which ${o.field} is ${o.inValue}.`,
   why: 'A policy file may give the number, the fields, or both so that a reader sees what the number means. If they differ, one of them is not what its writer wanted.',

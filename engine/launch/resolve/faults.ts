@@ -50,7 +50,7 @@ export const MANIFEST_FILE_TOO_LARGE = defineFault<{ path: string; tried: string
   check: 'manifest-file-too-large',
   title: 'File too large',
   message: (o) => `\`${o.path}\` is too large: ${o.detail} (${o.tried}).`,
-  why: 'Everything that a launch loads is measured page by page. Disk images and the like do not belong into it.',
+  why: 'Everything that a launch loads is measured page by page. Disk images and the like do not belong in it.',
   hint: 'Check that this is the file you mean, or load a part of it with `offset` and `length`.',
 });
 
@@ -102,7 +102,7 @@ export const MANIFEST_LENGTH_BEYOND_FILE = defineFault<{ path: string; length: s
   title: 'Range is longer than the file',
   message: (o) => `\`length\` is ${o.length}, but \`${o.path}\` gives only ${o.available} bytes; the rest is zero.`,
   why: 'The VMM loads the file into zeroed memory. The zeros are measured, too.',
-  hint: 'Nothing to change if that is meant; else correct `length`.',
+  hint: 'Correct `length`, or leave it if the zeros are meant.',
 });
 
 export const MANIFEST_VMSA_FILE_SIZE = defineFault<{ path: string; size: number }>({
@@ -120,7 +120,7 @@ export const MANIFEST_VMSA_VCPU = defineFault<{ vcpu: number; vcpus: number }>({
   ...FILE,
   command: 'type: vmsa',
   check: 'manifest-vmsa-vcpu',
-  title: 'No such vCPU',
+  title: 'VMSA for a vCPU that does not exist',
   message: (o) => `This VMSA is for vCPU ${o.vcpu}, but the virtual machine has ${o.vcpus} (numbered from 0).`,
   why: 'KVM measures one VMSA for each vCPU that exists at LAUNCH_FINISH, in the order of their numbers.',
   hint: 'Raise `vm.vcpus`, or give a number that exists under `vcpu:`.',

@@ -5,6 +5,7 @@ import type { Fault } from '../../../engine/fault.js';
 import { rmpMakePrivate } from '../../../engine/kvm/rmp-helpers.js';
 import type { KvmVm } from '../../../engine/kvm/state.js';
 import type { Machine } from '../../../engine/machine.js';
+import { plainPage } from '../../../engine/memory/system-memory.js';
 import { mapUser, readUser } from '../../../engine/memory/user-memory.js';
 import { pageState } from '../../../engine/rmp/page-state.js';
 import { readEntry } from '../../../engine/rmp/table.js';
@@ -13,6 +14,7 @@ import { KVM_PROFILES, type KvmRelease } from '../../../engine/spec/versions.js'
 import {
   bootedHost,
   createMemfd,
+  launchFinish,
   launchUpdate,
   run,
   setAttributes,
@@ -98,10 +100,17 @@ describe('KVM_SEV_SNP_LAUNCH_UPDATE', () => {
         assert.equal(causeErrno(fault), kvm === '6.11' || kvm === '6.18' ? 'EEXIST' : 'EINVAL');
       });
 
-      it('gives the errno of a failed RMP lookup', () => {
+      it('returns -EINVAL for a failed RMP lookup', () => {
         machine.memory.free.push(pfn(machine.rmp.coveredPages));
         const { fault } = launchUpdate(machine, vm);
-        assert.equal(causeErrno(fault), kvm === '6.11' || kvm === '6.18' ? 'EFAULT' : 'EINVAL');
+        assert.equal(causeErrno(fault), 'EINVAL');
+      });
+
+      it('goes through the descriptor of the call, and takes the page back', () => {
+        const { ret, error, fault } = launchUpdate(machine, vm, {}, 4);
+        assert.deepEqual([ret, error, fault?.cause?.check], [-5, 0, 'kvm-sev-fd']);
+        assert.deepEqual(machine.kvm.leaked, []);
+        assert.equal(launchUpdate(machine, vm).ret, 0);
       });
 
       it('can be repeated after the page was made private', () => {
@@ -187,5 +196,20 @@ describe('KVM_SEV_SNP_LAUNCH_UPDATE', () => {
     assert.equal(error, 1);
     assert.deepEqual(machine.kvm.leaked, [frame]);
     assert.equal(pageState(readEntry(machine.rmp, frame)), 'Pre-Guest');
+  });
+});
+
+describe('VMSA of KVM_SEV_SNP_LAUNCH_FINISH', () => {
+  it('has the features of INIT2; the registers that userspace gave stay as they are, even as a Buffer', () => {
+    const machine = bootedHost();
+    const vm = startedVm(machine);
+    const [vcpu] = vm.vcpus;
+    assert.ok(vcpu?.vmsaPfn !== undefined);
+    const given = Buffer.from(vcpu.vmsa);
+    given.fill(0, 0x3b0, 0x3b8);
+    vcpu.vmsa = given;
+    assert.equal(launchFinish(machine, vm).ret, 0);
+    assert.equal(view(plainPage(machine.memory, vcpu.vmsaPfn).content.bytes).getBigUint64(0x3b0, true), 1n);
+    assert.equal(view(given).getBigUint64(0x3b0, true), 0n);
   });
 });

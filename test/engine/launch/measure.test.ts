@@ -293,3 +293,19 @@ describe('measureImage', () => {
     );
   });
 });
+
+describe('a VMSA from a file', () => {
+  it('is measured without its TSC fields and left as it is, even as a Buffer', () => {
+    const vmsa = Buffer.from(buildVmsa({ vmm: 'qemu', eip: BSP_EIP, signature: 0x00a0_0f11, features: 1n }));
+    const plain = Uint8Array.from(vmsa);
+    vmsa.fill(0xaa, 0x2f0, 0x300);
+    const digests = [vmsa, plain].map((bytes) => {
+      const chain = createDigestChain(nativeCrypto);
+      chain.begin();
+      measureVmsas(chain, [bytes], nativeCrypto);
+      return toHex(chain.end()[0]?.digest ?? new Uint8Array());
+    });
+    assert.equal(digests[0], digests[1]);
+    assert.equal(vmsa[0x2f0], 0xaa);
+  });
+});

@@ -56,6 +56,9 @@ describe('user memory', () => {
     mapUserAt(user, hva(0x1000), 'old', Uint8Array.of(1), 1);
     mapUserAt(user, hva(0x1000), 'new', Uint8Array.of(2), 1);
     assert.deepEqual(readUser(user, 0x1000, 1), Uint8Array.of(2));
+    mapUserAt(user, hva(0x3000), 'old', Uint8Array.of(3), 1);
+    mapUserAt(user, hva(0x3000), 'new', Uint8Array.of(4), 1);
+    assert.deepEqual([readUser(user, 0x1000, 1), readUser(user, 0x3000, 1)], [Uint8Array.of(2), Uint8Array.of(4)]);
   });
 
   it('shares the pages of a file', () => {

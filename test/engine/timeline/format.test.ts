@@ -23,14 +23,14 @@ describe('text form of events', () => {
     const start = text.findIndex((line) => line.includes('sev_gmem_post_populate'));
     assert.deepEqual(text.slice(start - 1, start + 11), [
       '    kvm KVM_SEV_SNP_LAUNCH_UPDATE gfn_start=0x800 uaddr=0x7f0000803000 len=0x1000 type=ZERO',
-      '      kvm sev_gmem_post_populate gfn=0x800 pfn=0x5202 type=ZERO',
-      '        hardware RMPUPDATE spa=0x5202000 size=4K assigned=true immutable=true gpa=0x800000 asid=1',
-      '          rmp pfn=0x5202 Hypervisor → Pre-Guest gpa=0x800000 asid=1 (RMPUPDATE)',
+      '      kvm sev_gmem_post_populate gfn=0x800 pfn=0x5204 type=ZERO',
+      '        hardware RMPUPDATE spa=0x5204000 size=4K assigned=true immutable=true gpa=0x800000 asid=1',
+      '          rmp pfn=0x5204 Hypervisor → Pre-Guest gpa=0x800000 asid=1 (RMPUPDATE)',
       '        = RMPUPDATE: SUCCESS',
-      '        firmware SNP_LAUNCH_UPDATE gctx=0x5200000 page=0x5202000 size=4K type=ZERO',
+      '        firmware SNP_LAUNCH_UPDATE gctx=0x5202000 page=0x5204000 size=4K type=ZERO',
       // Computed with virtee/sev-snp-measure.
       '          digest ZERO gpa=0x800000 ld=4472405c6dbc65e5629805f2be1b3df74eb119841eff12466c24f43e67083c23df5e645b2742b6d9aa0f943e095cebaa',
-      '          rmp pfn=0x5202 Pre-Guest → Guest-Valid gpa=0x800000 asid=1 (SNP_LAUNCH_UPDATE)',
+      '          rmp pfn=0x5204 Pre-Guest → Guest-Valid gpa=0x800000 asid=1 (SNP_LAUNCH_UPDATE)',
       '        = SNP_LAUNCH_UPDATE: SUCCESS',
       '      = sev_gmem_post_populate: 0',
       '    = KVM_SEV_SNP_LAUNCH_UPDATE: 0',
@@ -59,12 +59,12 @@ describe('JSON form of events', () => {
   it('has addresses as hex text', () => {
     const { json } = lines({});
     const rmp = json.find((object) => object['event'] === 'rmp');
-    assert.deepEqual(pick(rmp, 'pfn', 'spa', 'cause'), ['0x5200', '0x5200000', 'RMPUPDATE']);
+    assert.deepEqual(pick(rmp, 'pfn', 'spa', 'cause'), ['0x5201', '0x5201000', 'RMPUPDATE']);
     const digest = json.find((object) => object['event'] === 'digest');
     assert.equal(digest?.['gpa'], '0x1000');
     assert.match(String(digest?.['after']), /^[0-9a-f]{96}$/);
     const page = json.find((object) => object['name'] === 'sev_gmem_post_populate');
-    assert.deepEqual(pick(page, 'event', 'layer', 'gpa', 'pfn'), ['enter', 'kvm', '0x1000', '0x5202']);
+    assert.deepEqual(pick(page, 'event', 'layer', 'gpa', 'pfn'), ['enter', 'kvm', '0x1000', '0x5204']);
   });
 
   it('keeps the causes of a fault', () => {

@@ -23,6 +23,11 @@ function withoutEntry(image: Uint8Array, guid: readonly number[]): Uint8Array {
   return bytes;
 }
 
+function withResetAddress(plan: LaunchPlan, resetEip: number): LaunchPlan {
+  if (!plan.firmware) throw new Error('a plan without firmware');
+  return { ...plan, firmware: { ...plan.firmware, resetEip } };
+}
+
 /** First bytes of the GUIDs of the SEV-ES reset block and of the SEV metadata. */
 const RESET_BLOCK = [0xde, 0x71, 0xf7, 0x00];
 const METADATA = [0x66, 0x65, 0x88, 0xdc];
@@ -77,7 +82,7 @@ export const VMM_CASES: readonly VmmCase[] = [
     check: 'vmm-reset-vector',
     plan: firmwarePlan(withoutEntry(tinyOvmf(), RESET_BLOCK)),
     at: place(10),
-    log: 'failed to locate and/or save reset vector',
+    log: 'SEV information block/Firmware GUID Table block not found in pflash rom',
   },
   {
     name: 'firmware without SEV metadata',
@@ -87,11 +92,39 @@ export const VMM_CASES: readonly VmmCase[] = [
     log: 'sev_snp_launch_finish: Failed to locate SEV metadata header',
   },
   {
+    name: 'firmware whose reset block holds 0',
+    check: 'vmm-reset-vector',
+    plan: withResetAddress(firmwarePlan(tinyOvmf()), 0),
+    at: place(10),
+    log: 'SEV-ES reset address is zero',
+  },
+  {
+    name: 'more vCPUs than KVM has',
+    check: 'vmm-vcpu-limit',
+    plan: testPlan({ vcpus: 1025 }),
+    at: place(2),
+    log: 'Number of SMP cpus requested (1025) exceeds the maximum cpus supported by KVM (1024)',
+  },
+  {
+    name: 'more memory than 40 bits address',
+    check: 'vmm-phys-bits',
+    plan: testPlan({ memory: 978 * 2 ** 30 + 4096 }),
+    at: place(4),
+    log: 'Address space limit 0xffffffffff < 0x1fc3fffffff phys-bits too low (40)',
+  },
+  {
     name: 'a VMSA with other features',
     check: 'vmm-vmsa-features',
     plan: testPlan({ vmsas: testVmsas('qemu', 1, 0x21n) }),
     at: place(4),
     log: 'VMSA of vCPU 0 contains unsupported sev_features: 0x21',
+  },
+  {
+    name: 'SEV metadata above guest memory',
+    check: 'vmm-update-no-memory',
+    plan: firmwarePlan(tinyOvmf(), { memory: 0x80_0000 }),
+    at: place(11),
+    log: 'snp_populate_metadata_pages: Failed to get HVA for GPA 0x800000 sz 0x2000',
   },
   {
     name: 'an update above guest memory',
@@ -106,6 +139,19 @@ export const VMM_CASES: readonly VmmCase[] = [
     plan: testPlan({ updates: [{ type: PAGE_TYPE.ZERO, gpa: 0x1fff_f000, length: 0x2000 }] }),
     at: place(10),
     log: 'Size of memory region at 0x1ffff000 exceeded: 0x2000',
+  },
+  {
+    name: 'more pages than the machine in memory takes',
+    check: 'vmm-launch-too-large',
+    plan: testPlan({
+      memory: 16 * 2 ** 30,
+      updates: [
+        { type: PAGE_TYPE.ZERO, gpa: 0, length: 2 ** 30 },
+        { type: PAGE_TYPE.ZERO, gpa: 2 ** 32, length: 3 * 2 ** 30 + 4096 },
+      ],
+    }),
+    at: place(11),
+    log: '',
   },
   {
     name: 'an update of length 0',
@@ -140,18 +186,11 @@ export const PLAN_CASES: readonly VmmCase[] = [
     log: 'failed to create guest_memfd: error -22',
   },
   {
-    name: 'too many vCPUs',
-    check: 'kvm-create-vcpu-limit',
-    plan: testPlan({ vcpus: 1025 }),
-    at: place(4),
-    log: 'kvm_init_vcpu: kvm_get_vcpu failed (1024): error -22',
-  },
-  {
     name: 'DebugSwap on Milan',
     check: 'kvm-init2-vmsa-features',
     plan: testPlan({ vmsaFeatures: 0x21n }),
     at: place(2),
-    log: 'sev_common_kvm_init: failed to initialize ret=-22 fw_error=0',
+    log: "sev_common_kvm_init: failed to initialize ret=-22 fw_error=0 ''",
   },
   {
     name: 'ID block without ID auth',

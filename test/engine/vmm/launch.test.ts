@@ -231,7 +231,7 @@ describe('a launch that fails', () => {
     assert.equal(failed, "SNP_LAUNCH_UPDATE ret=-5 fw_error=22 'Invalid parameter'");
     assert.match(
       leaf ?? '',
-      /^SEV-SNP: CPUID validation failed for function 0x1, index: 0x0, provided: eax: 0x00000000, ebx: 0x00000000, ecx: 0xffffffff, edx: 0x00000000, expected: eax: 0x00000000, ebx: 0x00000000, ecx: 0x[0-9a-f]{8}, edx: 0x00000000$/,
+      /^SEV-SNP: CPUID validation failed for function 0x1, index: 0x0, provided: eax:0x00000000, ebx: 0x00000000, ecx: 0xffffffff, edx: 0x00000000, expected: eax:0x00000000, ebx: 0x00000000, ecx: 0x[0-9a-f]{8}, edx: 0x00000000$/,
     );
     assert.ok(!leaf?.endsWith('ecx: 0xffffffff, edx: 0x00000000'));
     assert.deepEqual([last, more], ['SEV-SNP: failed update CPUID page', []]);

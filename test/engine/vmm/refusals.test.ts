@@ -14,7 +14,7 @@ function test({ name, check, plan, at, log }: VmmCase): void {
     assert.equal(fault?.check, check, fault?.message);
     assert.equal(digest, undefined);
     assert.deepEqual(fault.at, at);
-    assert.equal(lines[0], log);
+    assert.equal(lines[0] ?? '', log);
     assert.ok(!fault.message.includes('undefined') && !fault.hint.includes('undefined'));
   });
 }

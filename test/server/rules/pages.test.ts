@@ -77,7 +77,7 @@ describe('page rules', () => {
     assert.equal(check(`vm: { vcpus: 0 }\n${launch(SECRETS, CPUID)}`).faults[0]?.severity, 'error');
     assert.deepEqual(
       check(`vm: { vcpus: 2000 }\n${launch(SECRETS, CPUID)}`).faults.map((f) => f.check),
-      ['kvm-create-vcpu-limit'],
+      ['vmm-vcpu-limit'],
     );
   });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { fixesOf } from '../../../server/analysis.js';
 import { check, findings, fixed } from '../../support/analyse.js';
 
 const manifest = (policy: string, host = ''): string =>
@@ -114,14 +115,27 @@ describe('policy rules', () => {
     );
   });
 
-  it('in a policy file that a manifest names: shown in the manifest', () => {
-    const files = { '/ws/p.snp-policy.yaml': 'snp-policy: 1\nvalue: 0x300000\n' };
-    const analysis = check(manifest('p.snp-policy.yaml'), files);
-    assert.ok(analysis.faults.length > 0);
-    assert.ok(
-      findings(analysis).some((f) => f.endsWith('«p.snp-policy.yaml»')),
-      findings(analysis).join('\n'),
-    );
+  it('in a policy file that a manifest names: one fault, at its place in the policy file, with the fix there', () => {
+    const file = '/ws/p.snp-policy.yaml';
+    for (const [text, found, mended] of [
+      ['snp-policy: 1\nvalue: 0x300000\n', '0x300000', 'snp-policy: 1\nvalue: 0x30000\n'],
+      ['snp-policy: 1\nvalue: 0x1\n', '0x1', 'snp-policy: 1\nvalue: 0x30000\n'],
+      ['snp-policy: 1\nsmt: false\n', 'smt: false', 'snp-policy: 1\nsmt: true\n'],
+    ] as const) {
+      const analysis = check(manifest('p.snp-policy.yaml'), { [file]: text });
+      assert.equal(analysis.faults.length, 1, findings(analysis).join('\n'));
+      const [fault] = analysis.faults;
+      assert.ok(fault?.at);
+      assert.equal(fault.at.file, file);
+      assert.equal(text.slice(fault.at.range.start, fault.at.range.end), found);
+      const [fix] = fixesOf(analysis, fault);
+      assert.deepEqual(new Set(fix?.changes.map((change) => change.file)), new Set([file]));
+      let after: string = text;
+      for (const { range, newText } of fix?.changes ?? []) {
+        after = after.slice(0, range.start) + newText + after.slice(range.end);
+      }
+      assert.equal(after, mended);
+    }
   });
 
   it('says each wrong bit once, although KVM and firmware both refuse it and the dry run fails there', () => {

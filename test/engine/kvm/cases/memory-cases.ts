@@ -12,14 +12,14 @@ import type { KvmCase } from './kvm-case.js';
 /** guest_memfd, memory slots and attributes. */
 
 /** A region on a VM that has slot 0: 1 MiB at 0 with all of its guest_memfd. */
-function region(change: (machine: Machine, vm: KvmVm) => Partial<UserspaceMemoryRegion2>) {
+function region(change: (machine: Machine, vm: KvmVm) => Partial<UserspaceMemoryRegion2<number | bigint>>) {
   return (machine: Machine): IoctlResult => {
     const vm = preparedVm(machine);
     return setRegion(machine, vm, { slot: 1, guestPhysAddr: 0x100_0000, ...change(machine, vm) });
   };
 }
 
-const anonymous = (change: Partial<UserspaceMemoryRegion2>) => region(() => ({ flags: 0, ...change }));
+const anonymous = (change: Partial<UserspaceMemoryRegion2<number | bigint>>) => region(() => ({ flags: 0, ...change }));
 
 export const MEMORY_CASES: readonly KvmCase[] = [
   {
@@ -87,6 +87,24 @@ export const MEMORY_CASES: readonly KvmCase[] = [
     check: 'kvm-slot-wrap',
     errno: 'EINVAL',
     run: anonymous({ guestPhysAddr: 2 ** 63, memorySize: 2 ** 63 }),
+  },
+  {
+    name: 'a slot whose guest_memfd_offset wraps',
+    check: 'kvm-slot-wrap',
+    errno: 'EINVAL',
+    run: region(() => ({ slot: 0x1_0000, guestMemfdOffset: 2n ** 64n - 0x1000n })),
+  },
+  {
+    name: 'a slot of 8 TiB',
+    check: 'kvm-slot-size',
+    errno: 'EINVAL',
+    run: anonymous({ memorySize: 2n ** 43n }),
+  },
+  {
+    name: 'a slot at an odd address above 2^53',
+    check: 'kvm-slot-alignment',
+    errno: 'EINVAL',
+    run: anonymous({ guestPhysAddr: 2n ** 60n + 1n }),
   },
   {
     name: 'deleting a slot that does not exist',

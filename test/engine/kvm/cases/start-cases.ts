@@ -1,7 +1,9 @@
 import { spa } from '../../../../engine/address.js';
 import { hostBoot } from '../../../../engine/kvm/host-boot.js';
+import { kvmCreateVm } from '../../../../engine/kvm/ioctl/kvm-create-vm.js';
 import { refused } from '../../../../engine/kvm/result.js';
 import { destroyVm } from '../../../../engine/kvm/sev-vm-destroy.js';
+import { VM_TYPE } from '../../../../engine/kvm/uapi/vm-type.js';
 import type { Machine } from '../../../../engine/machine.js';
 import { FIRMWARE_STATUS } from '../../../../engine/spec/firmware-status.js';
 import type { KvmRelease } from '../../../../engine/spec/versions.js';
@@ -105,8 +107,18 @@ export const START_CASES: readonly KvmCase[] = [
     errno: 'ENOTTY',
     fwError: FIRMWARE_STATUS.INVALID_PLATFORM_STATE,
     causes: ['kvm-gctx-create', 'fw-platform-state', 'kvm-host-firmware-version'],
+    kvm: OLD,
     host: (kvm) => bootedHost({ kvm }, oldFirmware),
     run: (machine) => launchStart(machine, preparedVm(machine)),
+  },
+  {
+    name: 'KVM_CREATE_VM of type SNP on a host whose firmware is too old',
+    check: 'kvm-create-vm-type',
+    errno: 'EINVAL',
+    causes: ['kvm-host-firmware-version'],
+    kvm: ['6.18'],
+    host: (kvm) => bootedHost({ kvm }, oldFirmware),
+    run: (machine) => run(kvmCreateVm(machine, VM_TYPE.KVM_X86_SNP_VM)),
   },
   {
     name: 'LAUNCH_START with a descriptor that is not /dev/sev',

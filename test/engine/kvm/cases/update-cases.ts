@@ -250,6 +250,12 @@ export const UPDATE_CASES: readonly KvmCase[] = [
     run: (machine) => launchFinish(machine, startedVm(machine), { flags: 1 }),
   },
   {
+    name: 'LAUNCH_FINISH with a descriptor that is not /dev/sev',
+    check: 'kvm-sev-fd',
+    errno: 'EBADF',
+    run: (machine) => launchFinish(machine, startedVm(machine), {}, 4),
+  },
+  {
     name: 'LAUNCH_FINISH of a vCPU with a breakpoint',
     check: 'kvm-vmsa-dr7',
     errno: 'EINVAL',

@@ -1,3 +1,4 @@
+import { pfn } from '../../../../engine/address.js';
 import { kvmCreateVcpu } from '../../../../engine/kvm/ioctl/kvm-create-vcpu.js';
 import { kvmCreateVm } from '../../../../engine/kvm/ioctl/kvm-create-vm.js';
 import { kvmEnableExitHypercall } from '../../../../engine/kvm/ioctl/kvm-enable-cap.js';
@@ -8,7 +9,6 @@ import { VM_TYPE } from '../../../../engine/kvm/uapi/vm-type.js';
 import type { Machine } from '../../../../engine/machine.js';
 import { mapUser } from '../../../../engine/memory/user-memory.js';
 import { createRmp } from '../../../../engine/rmp/table.js';
-import { FIRMWARE_STATUS } from '../../../../engine/spec/firmware-status.js';
 import {
   bootedHost,
   init2,
@@ -55,7 +55,13 @@ export const VM_CASES: readonly KvmCase[] = [
     name: 'KVM_CREATE_VCPU beyond the limit',
     check: 'kvm-create-vcpu-limit',
     errno: 'EINVAL',
-    run: (machine) => run(kvmCreateVcpu(machine, preparedVm(machine), 1024)),
+    run: (machine) => run(kvmCreateVcpu(machine, preparedVm(machine), 4096)),
+  },
+  {
+    name: 'KVM_CREATE_VCPU when there are 1024',
+    check: 'kvm-create-vcpu-limit',
+    errno: 'EINVAL',
+    run: (machine) => run(kvmCreateVcpu(machine, preparedVm(machine, 1024), 2000)),
   },
   {
     name: 'KVM_CREATE_VCPU twice',
@@ -71,6 +77,30 @@ export const VM_CASES: readonly KvmCase[] = [
       const vm = preparedVm(machine);
       exhaust(machine);
       return run(kvmCreateVcpu(machine, vm, 1));
+    },
+  },
+  {
+    name: 'INIT2 without memory for guest requests',
+    check: 'kvm-no-memory',
+    errno: 'ENOMEM',
+    kvm: ['6.11', '6.18'],
+    run: (machine) => {
+      const vm = newVm(machine);
+      exhaust(machine);
+      return init2(machine, vm);
+    },
+  },
+  {
+    name: 'INIT2 with one page left for guest requests',
+    check: 'kvm-guest-req-response',
+    errno: 'EIO',
+    causes: ['kvm-no-memory'],
+    kvm: ['6.11', '6.18'],
+    run: (machine) => {
+      const vm = newVm(machine);
+      exhaust(machine);
+      machine.memory.free.push(pfn(0x6000));
+      return init2(machine, vm);
     },
   },
   {
@@ -263,7 +293,6 @@ export const VM_CASES: readonly KvmCase[] = [
     name: 'KVM_SEV_INIT2 with ASIDs that cannot be flushed',
     check: 'kvm-asid-flush',
     errno: 'EBUSY',
-    fwError: FIRMWARE_STATUS.INVALID_PLATFORM_STATE,
     causes: ['fw-platform-state'],
     run: (machine) => {
       for (let asid = 1; asid < machine.processor.minSevAsid; asid++) machine.kvm.asids.add(asid);

@@ -24,6 +24,13 @@ describe('OVMF image', () => {
     assert.deepEqual(image.sections, TINY_SECTIONS);
   });
 
+  it('is not changed by being read, not even as a Buffer', () => {
+    const bytes = Buffer.from(tinyOvmf({ hashTable: { base: 0x81_0c00, size: 0x400 } }));
+    const before = Buffer.copyBytesFrom(bytes);
+    assert.equal(parseOvmf(bytes, 'a.fd').image.entries.length, 3);
+    assert.ok(bytes.equals(before));
+  });
+
   const broken: readonly (readonly [string, string, (image: Uint8Array) => void])[] = [
     ['an entry shorter than its header', 'image-entry-size', (i) => i.set([4, 0], find(i, OVMF_GUID.sevEsReset) - 2)],
     ['an entry longer than the table', 'image-entry-size', (i) => i.set([0, 9], find(i, OVMF_GUID.sevEsReset) - 2)],
