@@ -34,9 +34,14 @@ export function loadMxcsr(v: Vcpu, i: Instruction): void {
 /** Arithmetic does not compute the sticky flags, so a guest that looks at them after it would read a wrong value. */
 export function storeMxcsr(v: Vcpu, i: Instruction): void {
   checkVectors(v);
-  if (v.cpu.view.getUint32(FLOAT_USED, true) !== 0)
-    throw v.missing('the exception flags of MXCSR after floating-point arithmetic');
+  checkFlagsKnown(v);
   writeMemory(v, i, 4, BigInt(v.cpu.view.getUint32(MXCSR, true)));
+}
+
+/** Arithmetic does not compute the sticky exception flags: nobody may read them afterwards. */
+function checkFlagsKnown(v: Vcpu): void {
+  if (v.cpu.view.getUint32(FLOAT_USED, true) === 0) return;
+  throw v.missing('the exception flags of MXCSR after floating-point arithmetic');
 }
 
 const IMAGE = { size: 512, control: 0, status: 2, tag: 4, mxcsr: 24, mask: 28, x87: 32, xmm: 160 } as const;
@@ -55,6 +60,7 @@ const xmmCount = (v: Vcpu): number => (v.codeSize === 64 ? 16 : 8);
  */
 export function saveImage(v: Vcpu, i: Instruction): void {
   checkImage(v);
+  checkFlagsKnown(v);
   const image = new Uint8Array(IMAGE.xmm + 16 * xmmCount(v));
   const view = new DataView(image.buffer);
   const { x87 } = v.state;
