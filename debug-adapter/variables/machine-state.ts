@@ -2,7 +2,6 @@ import { type Gfn, type Gpa, gfnOf, type Pfn, pfn, pfnOf, type Spa, spaOf } from
 import type { GuestContext } from '../../engine/asp/state.js';
 import type { KvmVm, MemorySlot } from '../../engine/kvm/state.js';
 import type { Machine } from '../../engine/machine.js';
-import { effectiveEntry } from '../../engine/rmp/table.js';
 import { VMSA_GPA } from '../../engine/spec/page-type.js';
 
 /** The virtual machine of the launch: there is one. */
@@ -42,12 +41,6 @@ export function backingOf(machine: Machine, address: Gpa): Backing {
   if (!memfd) return { found: false, why: `the memory slot "${slot.label}" has no guest_memfd` };
   const folio = memfd.folios.get(slot.gmemPage + frame - slot.gfn);
   return folio ? { found: true, pfn: folio.pfn } : { found: false, why: 'guest_memfd has not allocated the page yet' };
-}
-
-/** GPA of a guest-owned page, from its RMP entry. */
-export function guestAddressOf(machine: Machine, frame: Pfn): Gpa | undefined {
-  const entry = effectiveEntry(machine.rmp, frame);
-  return entry.asid > 0 ? entry.gpa : undefined;
 }
 
 export function frameOfSpa(machine: Machine, address: Spa): Pfn | undefined {

@@ -169,7 +169,3 @@ export function regionHasAssigned(rmp: Rmp, frame: Pfn): boolean {
   for (let i = 0; i < PAGES_PER_2M; i++) if ((chunk.getUint8(i * RMP_ENTRY_SIZE) & 1) !== 0) return true;
   return false;
 }
-
-export function coveredBytes(rmp: Rmp): number {
-  return rmp.coveredPages * PAGE_SIZE;
-}

@@ -78,8 +78,3 @@ const byName = new Map(CPU_MODELS.map((m) => [m.name, m]));
 export function cpuModel(name: string): CpuModel | undefined {
   return byName.get(name);
 }
-
-/** Models whose signature is this; for telling digests apart. */
-export function cpuModelsBySignature(signature: number): readonly CpuModel[] {
-  return CPU_MODELS.filter((m) => m.signature === signature);
-}

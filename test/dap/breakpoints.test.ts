@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { DapClient, LONG_MANIFEST, TINY_MANIFEST, tinyFolder } from './client.js';
+import { LONG_MANIFEST, TINY_MANIFEST } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 /** Lines of TINY_MANIFEST, from 1. */
 const HOST = 2;
@@ -10,16 +11,10 @@ const ZERO = 17;
 const FINISH = 18;
 
 describe('breakpoints', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
+  let { folder, client } = {} as SessionFixture;
+  useSession((session) => {
+    ({ folder, client } = session);
   });
-  after(() => folder.remove());
-  beforeEach(() => {
-    client = new DapClient();
-  });
-  afterEach(() => client.send('disconnect'));
 
   const lineNow = async (): Promise<number | undefined> => (await client.stack())[0]?.line;
 

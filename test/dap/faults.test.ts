@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict';
-import { DapClient, TINY_MANIFEST, tinyFolder } from './client.js';
+import { TINY_MANIFEST } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 describe('faults', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
+  let { folder, client } = {} as SessionFixture;
+  useSession((session) => {
+    ({ folder, client } = session);
   });
-  after(() => folder.remove());
-  beforeEach(() => {
-    client = new DapClient();
-  });
-  afterEach(() => client.send('disconnect'));
 
   const broken = (name: string, from: string, to: string): string =>
     folder.write(`${name}.snp.yaml`, TINY_MANIFEST.replace(from, to));

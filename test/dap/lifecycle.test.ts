@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import { DapClient, LONG_MANIFEST, TINY_MANIFEST, tinyFolder } from './client.js';
+import { LONG_MANIFEST, TINY_MANIFEST } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 describe('life of a session', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
+  let { folder, client } = {} as SessionFixture;
+  useSession((session) => {
+    ({ folder, client } = session);
   });
-  after(() => folder.remove());
-  beforeEach(() => {
-    client = new DapClient();
-  });
-  afterEach(() => client.send('disconnect'));
 
   it('runs to the end, prints the digest and what does not happen', async () => {
     await client.start(folder.manifest);

@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict';
-import { DapClient, tinyFolder } from './client.js';
+import { DapClient } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 describe('stepping', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
+  let { folder, client } = {} as SessionFixture;
+  useSession((session) => {
+    ({ folder, client } = session);
   });
-  after(() => folder.remove());
-  beforeEach(() => {
-    client = new DapClient();
-  });
-  afterEach(() => client.send('disconnect'));
 
   it('over goes from entry to entry, to the end', async () => {
     await client.start(folder.manifest, { stopOnEntry: true });

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
-import { DapClient, tinyFolder } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 describe('variables', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
-  });
-  after(() => folder.remove());
-  beforeEach(async () => {
-    client = new DapClient();
-    await client.start(folder.manifest, { stopOnEntry: true });
-    await client.event('stopped');
-  });
-  afterEach(() => client.send('disconnect'));
+  let { client } = {} as SessionFixture;
+  useSession(
+    (session) => {
+      ({ client } = session);
+    },
+    { stoppedAtEntry: true },
+  );
 
   /** Runs to the firmware command of the data page at GPA 0x1000, then past its change of the RMP. */
   const toPage = async (): Promise<void> => {

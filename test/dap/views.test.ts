@@ -1,20 +1,16 @@
 import assert from 'node:assert/strict';
 import type { RmpPagesResponse, RmpRangesResponse } from '../../debug-adapter/protocol.js';
 import { DapClient, tinyFolder } from './client.js';
+import { type SessionFixture, useSession } from './session-fixture.js';
 
 describe('RMP requests', () => {
-  let folder: ReturnType<typeof tinyFolder>;
-  let client: DapClient;
-  before(() => {
-    folder = tinyFolder();
-  });
-  after(() => folder.remove());
-  beforeEach(async () => {
-    client = new DapClient();
-    await client.start(folder.manifest, { stopOnEntry: true });
-    await client.event('stopped');
-  });
-  afterEach(() => client.send('disconnect'));
+  let { folder, client } = {} as SessionFixture;
+  useSession(
+    (session) => {
+      ({ folder, client } = session);
+    },
+    { stoppedAtEntry: true },
+  );
 
   const ranges = (): Promise<RmpRangesResponse> => client.ask('snp/rmpRanges');
 

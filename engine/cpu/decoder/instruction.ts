@@ -25,7 +25,6 @@ export interface Operand {
 }
 
 /** Segment registers in the order of their numbers in instructions. */
-export const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const;
 export enum Segment {
   ES = 0,
   CS = 1,

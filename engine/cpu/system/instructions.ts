@@ -322,6 +322,3 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
 export function systemInstruction(semantics: string): SystemInstruction | undefined {
   return INSTRUCTIONS[semantics];
 }
-
-/** Names of all instructions written in TypeScript, for the coverage report. */
-export const SYSTEM_SEMANTICS: readonly string[] = Object.keys(INSTRUCTIONS);
