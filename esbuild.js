@@ -3,7 +3,7 @@
  *   node esbuild.js [--production] [--watch] [--tests]
  */
 const esbuild = require('esbuild');
-const { readdirSync } = require('node:fs');
+const { copyFileSync, mkdirSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 
 const production = process.argv.includes('--production');
@@ -77,7 +77,14 @@ const announce = {
   },
 };
 
+/** The disassembler's WebAssembly, which its module reads from its own folder, and so from the bundle's. */
+function copyDisassembler() {
+  mkdirSync('dist', { recursive: true });
+  copyFileSync(require.resolve('iced-x86/iced_x86_bg.wasm'), path.join('dist', 'iced_x86_bg.wasm'));
+}
+
 async function main() {
+  copyDisassembler();
   const builds = [...product, ...(tests ? [testBuild()] : [])];
   if (!watch) {
     await Promise.all(builds.map((options) => esbuild.build(options)));

@@ -1,6 +1,8 @@
 import { nearest } from '../engine/launch/grammar/suggest.js';
 import { version } from '../package.json';
 import { explain, explainHelp } from './commands/explain.js';
+import { exportCommand, exportHelp } from './commands/export.js';
+import { importCommand, importHelp } from './commands/import.js';
 import { launchCommand, launchHelp } from './commands/launch.js';
 import { lint, lintHelp } from './commands/lint.js';
 import { measure, measureHelp } from './commands/measure.js';
@@ -18,6 +20,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   measure: { run: measure, help: measureHelp, summary: 'print the launch digest of a manifest or of an OVMF image' },
   lint: { run: lint, help: lintHelp, summary: 'check launch manifests and policy files' },
   launch: { run: launchCommand, help: launchHelp, summary: 'run a launch on the emulated machine' },
+  import: { run: importCommand, help: importHelp, summary: 'turn a QEMU command line or libvirt XML into a manifest' },
+  export: { run: exportCommand, help: exportHelp, summary: 'turn a manifest into a QEMU command line' },
   explain: { run: explain, help: explainHelp, summary: 'decode a policy, an error code or an exit code' },
 };
 

@@ -6,7 +6,7 @@ import { HANDLERS } from './handlers.js';
 import { functionAnswer, lineAnswer } from './requests/breakpoints.js';
 import type { HandlerContext } from './requests/handler.js';
 import { sourceOf } from './requests/source.js';
-import { Session, THREAD_ID } from './session.js';
+import { Session } from './session.js';
 
 /** The wire: turns messages into calls of the handler table, and what the session tells into events. */
 export class SnpDebugAdapter extends ProtocolServer {
@@ -22,7 +22,7 @@ export class SnpDebugAdapter extends ProtocolServer {
     this.on('close', () => exit(0));
     this.context = {
       session: this.createSession(),
-      dialect: { lines: 1, columns: 1, uris: false },
+      dialect: { lines: 1, columns: 1, uris: false, invalidated: false, memoryEvents: false },
       sendLater: (event, body) => this.later.push(() => this.send(event, body)),
       exitLater: () => this.later.push(() => exit(0)),
     };
@@ -74,18 +74,21 @@ export class SnpDebugAdapter extends ProtocolServer {
 
   private createSession(): Session {
     return new Session({
-      stopped: (reason, text, hitBreakpointIds) =>
+      stopped: ({ reason, vcpu, text, breakpoints = [] }) =>
         this.send('stopped', {
           reason,
-          threadId: THREAD_ID,
+          threadId: vcpu + 1,
           allThreadsStopped: true,
           ...(text === undefined ? {} : { text, description: `Stopped on a fault: ${text}` }),
-          ...(hitBreakpointIds.length > 0 ? { hitBreakpointIds } : {}),
+          ...(breakpoints.length > 0 ? { hitBreakpointIds: breakpoints } : {}),
         }),
-      output: (category, output, at) => {
+      threadsStarted: (count) => {
+        for (let id = 2; id <= count; id++) this.send('thread', { reason: 'started', threadId: id });
+      },
+      output: (category, output, at, group) => {
         const { dialect } = this.context;
         const source = at && { source: sourceOf(at.path, dialect), line: at.line + dialect.lines };
-        this.send('output', { category, output, ...source });
+        this.send('output', { category, output, ...source, ...(group ? { group } : {}) });
       },
       breakpointsChanged: () => {
         const { session, dialect } = this.context;

@@ -54,14 +54,27 @@ export const userErrors = {
   notLaunched: () => new UserError(3001, 'No launch is loaded yet.'),
   ended: () => new UserError(3002, 'The launch has ended. Restart the session to run it again.'),
   running: () => new UserError(3003, 'The launch is running. Pause it first.'),
-  unknownThread: (id: number) => new UserError(3005, `There is no thread ${id}: a launch has the one thread 1.`),
+  unknownThread: (id: number, count: number) =>
+    new UserError(
+      3005,
+      count === 1
+        ? `There is no thread ${id}: this launch has the one thread 1.`
+        : `There is no thread ${id}: the threads are the vCPUs, 1 to ${count}.`,
+    ),
   staleFrame: (id: number) =>
     new UserError(3006, `The stack frame ${id} is gone: the launch has moved on since it was shown.`),
   staleReference: (reference: number) =>
     new UserError(3007, `The variable reference ${reference} is gone: the launch has moved on since it was shown.`),
   noException: () => new UserError(3008, 'The launch is not stopped on a fault.'),
   badMemoryReference: (reference: string) =>
-    new UserError(3009, `${reference} is not a memory reference of this session: use host:0x… or plain:0x….`),
+    new UserError(
+      3009,
+      `${reference} is not a memory reference: use host:, plain:, gpa:, gpa-shared: or gva0: with an address 0x….`,
+    ),
+  noVcpu: (index: number) => new UserError(3010, `vCPU ${index} does not exist, or not yet.`),
+  unwritable: (address: string) =>
+    new UserError(3011, `The byte at ${address} cannot be written: nothing is mapped there.`),
+  readOnly: (name: string) => new UserError(3012, `${name} cannot be changed.`),
 
   expression: (message: string) => new UserError(4001, message),
 } as const;

@@ -4,7 +4,7 @@ import * as execution from './requests/execution.js';
 import type { Handler } from './requests/handler.js';
 import * as inspect from './requests/inspect.js';
 import * as lifecycle from './requests/lifecycle.js';
-import { readMemory } from './requests/memory.js';
+import * as memory from './requests/memory.js';
 import * as views from './requests/views.js';
 
 /** Every request that the adapter answers. What is not here is refused by name. */
@@ -19,6 +19,7 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
 
   ['setBreakpoints', breakpoints.setBreakpoints],
   ['setFunctionBreakpoints', breakpoints.setFunctionBreakpoints],
+  ['setInstructionBreakpoints', breakpoints.setInstructionBreakpoints],
   ['setExceptionBreakpoints', breakpoints.setExceptionBreakpoints],
   ['breakpointLocations', breakpoints.breakpointLocations],
 
@@ -35,7 +36,10 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ['evaluate', inspect.evaluate],
   ['completions', inspect.completions],
   ['exceptionInfo', inspect.exceptionInfo],
-  ['readMemory', readMemory],
+  ['setVariable', inspect.setVariable],
+  ['readMemory', memory.readMemory],
+  ['writeMemory', memory.writeMemory],
+  ['disassemble', memory.disassemble],
 
   [REQUEST_RMP_RANGES, views.rmpRanges],
   [REQUEST_RMP_PAGES, views.rmpPages],

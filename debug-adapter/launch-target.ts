@@ -33,6 +33,8 @@ export function readLaunchArguments(raw: unknown): SnpLaunchArguments {
     manifest: isAbsolute(manifest) ? manifest : resolve(folders[0] ?? '.', manifest),
     stopOnEntry: flag(args, 'stopOnEntry', false),
     noDebug: flag(args, 'noDebug', false),
+    runGuest: flag(args, 'runGuest', true),
+    traceExits: flag(args, 'traceExits', false),
     trusted: flag(args, 'trusted', true),
     workspaceFolders: folders,
     clientShowsProblems: flag(args, 'clientShowsProblems', false),

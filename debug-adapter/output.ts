@@ -15,16 +15,22 @@ export function headline(plan: LaunchPlan): string {
 }
 
 /** The end of a launch, piece by piece: the digest is one of its own, so that it can be copied alone. */
-export function completion(digest: string, plan: LaunchPlan, fault: Fault | undefined): readonly string[] {
+export function completion(
+  digest: string,
+  plan: LaunchPlan,
+  fault: Fault | undefined,
+  runsGuest: boolean,
+): readonly string[] {
   const heading = 'Launch complete. Launch digest:\n';
   if (fault) return [heading, `${digest}\n`];
   const next = plan.expect.digest
     ? 'It is the expected digest.\n'
     : `To have it checked from now on, write it as digest below expect in ${basename(plan.file)}.\n`;
-  return [heading, `${digest}\n`, next, NO_GUEST];
+  return [heading, `${digest}\n`, next, runsGuest ? GUEST_RUNS : NO_GUEST];
 }
 
-const NO_GUEST = 'Running the guest is not part of this version: the session ends where the first VMRUN would begin.\n';
+const NO_GUEST = 'The guest is not run ("runGuest" is false): the session ends where the first VMRUN would begin.\n';
+const GUEST_RUNS = 'The guest runs. Lines without a name in front come from its serial port.\n';
 
 /** The end of a launch that failed: what to do next. */
 export function failed(fault: Fault, places: Places): string {
@@ -32,6 +38,9 @@ export function failed(fault: Fault, places: Places): string {
   const where = place ? `line ${place.line + 1} of ${basename(place.path)}` : 'the manifest';
   return `Launch failed. Change ${where} as described above, and start the launch again.\n`;
 }
+
+/** The same for a guest that made a mistake. */
+export const GUEST_FAILED = 'The guest failed. Change it as described above, and start the launch again.\n';
 
 /** `[3/8] start` */
 export function entryLine(entry: LaunchEntry, index: number, count: number): string {
@@ -63,8 +72,11 @@ export function explanation(fault: Fault): string {
   let confirmed = true;
   for (let f: Fault | undefined = fault; f; f = f.cause) {
     const code = formatCode(f.code);
-    lines.push(`${f === fault ? '' : 'because '}${f.layer}: ${f.command}${code ? ` → ${code}` : ''}: ${f.message}`);
     confirmed &&= f.confirmed;
+    // The end of a guest tells the whole story in one paragraph.
+    const isTold = f !== fault && fault.message.includes(f.message);
+    if (isTold) continue;
+    lines.push(`${f === fault ? '' : 'because '}${f.layer}: ${f.command}${code ? ` → ${code}` : ''}: ${f.message}`);
   }
   const root = rootFault(fault);
   lines.push(`To fix: ${root.hint}`);

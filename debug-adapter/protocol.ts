@@ -12,6 +12,10 @@ export interface SnpLaunchArguments {
   readonly manifest: string;
   readonly stopOnEntry?: boolean;
   readonly noDebug?: boolean;
+  /** Default true: after LAUNCH_FINISH the guest runs. */
+  readonly runGuest?: boolean;
+  /** Tracepoints of KVM in the Debug Console: an entry and an exit for each VMGEXIT. */
+  readonly traceExits?: boolean;
   /** False: files outside `workspaceFolders` are refused. */
   readonly trusted?: boolean;
   readonly workspaceFolders?: readonly string[];
@@ -21,6 +25,9 @@ export interface SnpLaunchArguments {
    */
   readonly clientShowsProblems?: boolean;
 }
+
+/** Frames with this id or a higher one are code of the guest. */
+export const FIRST_GUEST_FRAME = 1_100_000_000;
 
 /** Id of the error response to `launch` for a manifest that cannot be launched. */
 export const ERROR_UNRESOLVABLE = 2003;

@@ -15,6 +15,8 @@ export type FaultCode =
   | { readonly kind: 'firmware'; readonly name: string; readonly value: number }
   /** EAX of RMPUPDATE, PSMASH, PVALIDATE, RMPADJUST. */
   | { readonly kind: 'instruction'; readonly name: string; readonly value: number }
+  /** What the guest reads as the answer to a VMGEXIT: in SW_EXITINFO2, or in the upper half of the GHCB MSR. */
+  | { readonly kind: 'ghcb'; readonly name: string; readonly value: number }
   /** A CPU exception or a #VMEXIT. */
   | { readonly kind: 'exception'; readonly name: string; readonly value: number };
 
@@ -142,6 +144,7 @@ export function formatCode(code: FaultCode): string {
       return `${code.name} (fw_error=0x${code.value.toString(16)})`;
     case 'instruction':
       return `${code.name} (${code.value})`;
+    case 'ghcb':
     case 'exception':
       return `${code.name} (0x${code.value.toString(16)})`;
   }

@@ -2,19 +2,27 @@ import { sha256 } from '@noble/hashes/sha2.js';
 
 /** Deterministic bytes for keys, nonces and report ids: SHA-256 of seed, label and a counter. */
 export interface SeededRandom {
+  /** New bytes at each call. */
   bytes(label: string, length: number): Uint8Array;
+  /** The same bytes for the same label, whatever was drawn before: what is burnt into a chip. */
+  fixed(label: string, length: number): Uint8Array;
 }
 
 export function seededRandom(seed: string): SeededRandom {
   let counter = 0;
+  const expand = (prefix: string, length: number, next: () => number): Uint8Array => {
+    const out = new Uint8Array(length);
+    for (let offset = 0; offset < length; offset += 32) {
+      const block = sha256(utf8(`${prefix}\0${next()}`));
+      out.set(block.subarray(0, Math.min(32, length - offset)), offset);
+    }
+    return out;
+  };
   return {
-    bytes(label, length) {
-      const out = new Uint8Array(length);
-      for (let offset = 0; offset < length; offset += 32) {
-        const block = sha256(utf8(`${seed}\0${label}\0${counter++}`));
-        out.set(block.subarray(0, Math.min(32, length - offset)), offset);
-      }
-      return out;
+    bytes: (label, length) => expand(`${seed}\0${label}`, length, () => counter++),
+    fixed: (label, length) => {
+      let block = 0;
+      return expand(`${seed}\0fixed\0${label}`, length, () => block++);
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
- * Builds the images of the sample workspace from their sources with binutils (as, ld). The images are committed,
- * so that nobody needs binutils to use the samples; a test checks that they are what this script makes.
+ * Builds the images of the sample workspace from their sources: with binutils (as, ld), and the guests with gcc as
+ * well. The images are committed, so that nobody needs these tools to use the samples; a test checks that they are
+ * what this script makes.
  *
  *   node scripts/build-samples.mjs [--out FOLDER]   the default folder is samples/
  */
@@ -9,6 +10,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildGuests, canBuildGuests, guestTools } from './build-guests.mjs';
 
 const samples = join(dirname(fileURLToPath(import.meta.url)), '..', 'samples');
 
@@ -46,12 +48,22 @@ export function canBuildSamples() {
   });
 }
 
-/** All images, by path below samples/. */
-export function buildSamples() {
+/** True when the tools for the guests are there. */
+export { canBuildGuests } from './build-guests.mjs';
+
+/** All images but the guests, by path below samples/. */
+export function buildImages() {
   const images = new Map();
   for (const [path, image] of Object.entries(ASSEMBLED)) images.set(path, assemble(image));
   images.set('broken/firmware/vars.fd', variableStore());
   return images;
+}
+
+/** The guests, by path below samples/, and the tools that made them. */
+export function buildSampleGuests() {
+  const files = buildGuests(samples);
+  files.set('guests/built-with.txt', Buffer.from(guestTools()));
+  return files;
 }
 
 function assemble({ source, address, symbols }) {
@@ -91,13 +103,13 @@ function variableStore() {
 }
 
 function main() {
-  if (!canBuildSamples()) {
-    console.error('The samples need GNU binutils (as, ld) on the PATH: install the package binutils.');
+  if (!canBuildSamples() || !canBuildGuests()) {
+    console.error('The samples need GNU binutils and gcc for x86-64 on the PATH: install binutils and gcc.');
     process.exit(1);
   }
   const option = process.argv.indexOf('--out');
   const out = option < 0 ? samples : process.argv[option + 1];
-  for (const [path, bytes] of buildSamples()) {
+  for (const [path, bytes] of [...buildImages(), ...buildSampleGuests()]) {
     const target = join(out, path);
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, bytes);

@@ -15,6 +15,9 @@ const ICON_SIZE = 256;
 const PICTURES = [
   { from: '12-ovmf-rmp', to: 'docs/images/debug-launch.png', part: [0, 0, 1440, 900] },
   { from: '18-refused', to: 'docs/images/refusal.png', part: [352, 98, 1088, 762] },
+  { from: '24-pvalidate', to: 'docs/images/guest.png', part: [0, 0, 1440, 900] },
+  { from: '27-explained', to: 'docs/images/guest-end.png', part: [48, 36, 1392, 824] },
+  { from: '24-pvalidate', to: 'media/walkthrough/guest.png', part: [48, 36, 1092, 664] },
   { from: '2-explanation', to: 'media/walkthrough/fix.png', part: [352, 90, 960, 360] },
   { from: '11-ovmf', to: 'media/walkthrough/debug.png', part: [48, 36, 760, 664] },
   { from: '9-rmp-fields', to: 'media/walkthrough/rmp.png', part: [48, 36, 700, 580] },

@@ -37,7 +37,8 @@ export function fileReferences(tree: ManifestTree): readonly FileReference[] {
   }
   const block = tree.launch?.finish?.idBlock;
   if (block?.value.kind === 'file') found.push({ path: block.value.path, range: block.range });
-  add(tree.launch?.finish?.idAuth);
+  const auth = tree.launch?.finish?.idAuth;
+  if (auth?.value.kind === 'file') found.push({ path: auth.value.path, range: auth.range });
   return found;
 }
 

@@ -9,20 +9,22 @@ import { CPU_MODELS, cpuModel, cpuSignature } from '../../engine/spec/cpu-models
 import { createFileSource } from '../../platform/file-source.js';
 import { nativeCrypto } from '../../platform/native-crypto.js';
 import { autoFirmware } from '../auto-firmware.js';
-import { displayPath, readManifest } from '../document.js';
+import { displayPath } from '../document.js';
 import type { ExitStatus } from '../exit-status.js';
+import { readLaunch } from '../launch-document.js';
 import type { Output } from '../output.js';
 import { faultText } from '../report/text.js';
 import { createSources } from '../sources.js';
 import { parseCommand, parseCount, parseInteger, UsageError } from '../usage.js';
 
-export const measureHelp = `Usage: sev-snp measure MANIFEST
+export const measureHelp = `Usage: sev-snp measure FILE
        sev-snp measure --ovmf FILE [--vcpus N] [--vcpu-type TYPE] [--guest-features MASK] [--vmm-type VMM]
                        [--kernel FILE [--initrd FILE] [--append TEXT]]
 
-Prints the launch digest of a manifest, or of an OVMF image with the flags of sev-snp-measure: 96 hex digits and
-nothing else. What is wrong or doubtful goes to standard error; that is also where a digest that differs from
-expect.digest of the manifest is reported, as a warning. To fail on it, use lint or launch.
+Prints the launch digest of FILE, which is a manifest, a file with a QEMU command line, or a libvirt domain
+description, or of an OVMF image with the flags of sev-snp-measure: 96 hex digits and nothing else. What is wrong or
+doubtful goes to standard error; that is also where a digest that differs from expect.digest of the manifest is
+reported, as a warning. To fail on it, use lint or launch.
 
 Options:
   --ovmf FILE            firmware image
@@ -91,22 +93,22 @@ export function measure(args: readonly string[], output: Output): ExitStatus {
 
 function measureManifest(name: string, output: Output): ExitStatus {
   const files = createFileSource();
-  const document = readManifest(name, files);
+  const document = readLaunch(name, files);
   if (!document.ok) {
     output.err(`sev-snp: ${displayPath(document.path)} ${document.message}\n`);
     return 1;
   }
   const sources = createSources(files, [document]);
   const report = (fault: Fault): void => output.err(`${faultText(fault, sources)}\n`);
-  const parsed = parseManifest(document.text, document.path);
+  const parsed = parseManifest(document.manifest, document.path);
   const { plan, faults } = resolvePlan(parsed, files, nativeCrypto);
-  const found = [...parsed.problems, ...faults];
+  const found = [...document.faults, ...[...parsed.problems, ...faults].map(document.place)];
   for (const fault of found) report(fault);
   // A digest of something else than what is meant would be worse than none.
   if (!plan || found.some((fault) => fault.severity === 'error')) return 1;
   const measured = measurePlan(plan, nativeCrypto);
   if (!measured.ok) {
-    report(measured.fault);
+    report(document.place(measured.fault));
     return 1;
   }
   const image = autoFirmware(parsed, plan);

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { CONTEXT_MANIFEST, DEBUG_TYPE } from '../ids.js';
 import { ConfigurationProvider, DynamicConfigurations, isManifest } from './configuration.js';
+import { followGuestCode } from './disassembly.js';
 import { showLaunchProblems } from './launch-problem.js';
 
 /** The adapter itself is a program of its own, named in package.json: nothing of it runs here. */
@@ -9,6 +10,7 @@ export function registerDebug(): vscode.Disposable {
   return vscode.Disposable.from(
     vscode.window.onDidChangeActiveTextEditor(markManifest),
     showLaunchProblems(),
+    followGuestCode(),
     vscode.debug.registerDebugConfigurationProvider(DEBUG_TYPE, new ConfigurationProvider()),
     vscode.debug.registerDebugConfigurationProvider(
       DEBUG_TYPE,

@@ -1,3 +1,4 @@
+import { hex } from '../../engine/address.js';
 import type { Frame } from '../../engine/timeline/event.js';
 import type { Environment } from '../evaluate/names.js';
 import { type StopPlace, samePath } from '../places.js';
@@ -24,6 +25,11 @@ export interface FunctionRequest extends BreakpointRequest {
   readonly name: string;
 }
 
+export interface InstructionRequest extends BreakpointRequest {
+  /** Linear address in the guest, on every vCPU. */
+  readonly address: bigint;
+}
+
 /** One breakpoint with its strategies. `problem`: its condition cannot be used, so it never stops. */
 interface Armed {
   readonly id: number;
@@ -42,14 +48,19 @@ export interface FunctionBreakpoint extends Armed {
   readonly name: string;
 }
 
+export interface InstructionBreakpoint extends Armed {
+  readonly request: InstructionRequest;
+}
+
 export interface BreakpointStore {
   lines: LineBreakpoint[];
   functions: FunctionBreakpoint[];
+  instructions: InstructionBreakpoint[];
   nextId: number;
 }
 
 export function createBreakpointStore(): BreakpointStore {
-  return { lines: [], functions: [], nextId: 1 };
+  return { lines: [], functions: [], instructions: [], nextId: 1 };
 }
 
 export type Warn = (text: string) => void;
@@ -105,14 +116,33 @@ export function setFunctionBreakpoints(
   return store.functions;
 }
 
+export function setInstructionBreakpoints(
+  store: BreakpointStore,
+  requests: readonly InstructionRequest[],
+  warn: Warn,
+): readonly InstructionBreakpoint[] {
+  const old = store.instructions;
+  store.instructions = requests.map((request) => {
+    const same = takeSame(old, (b) => b.request.address === request.address && sameStrategies(b.request, request));
+    return same ?? { ...arm(store, request, warn, addressText(request)), request };
+  });
+  return store.instructions;
+}
+
+const addressText = ({ address }: InstructionRequest): string => `at ${hex(address)}`;
+
 /** A new run counts hits from the beginning. */
 export function rearm(store: BreakpointStore, warn: Warn): void {
   store.lines = store.lines.map((b) => ({ ...b, ...strategies(b.request, warn, `at line ${b.request.line + 1}`) }));
   store.functions = store.functions.map((b) => ({ ...b, ...strategies(b.request, warn, `at ${b.request.name}`) }));
+  store.instructions = store.instructions.map((b) => ({
+    ...b,
+    ...strategies(b.request, warn, addressText(b.request)),
+  }));
 }
 
 export interface Hit {
-  readonly kind: 'line' | 'function';
+  readonly kind: 'line' | 'function' | 'instruction';
   readonly ids: readonly number[];
   readonly logs: readonly string[];
 }
@@ -123,15 +153,39 @@ export function hitsOf(store: BreakpointStore, frame: Frame, environment: () => 
   const name = frame.name.toLowerCase();
   const functions = store.functions.filter((b) => b.name === name);
   if (lines.length === 0 && functions.length === 0) return undefined;
-  const scope = environment();
+  const { ids, logs } = passing([...lines, ...functions], environment());
+  return { kind: lines.some((b) => ids.includes(b.id)) ? 'line' : 'function', ids, logs };
+}
+
+/** Function breakpoints with one of these names, in lower case: `exit:vmgexit`, `#vc`. */
+export function hitsOfNames(
+  store: BreakpointStore,
+  names: readonly string[],
+  environment: () => Environment,
+): Hit | undefined {
+  const functions = store.functions.filter((b) => names.includes(b.name));
+  return functions.length === 0 ? undefined : { kind: 'function', ...passing(functions, environment()) };
+}
+
+/** Breakpoints on the instruction at a linear address. */
+export function hitsOfInstruction(
+  store: BreakpointStore,
+  address: bigint,
+  environment: () => Environment,
+): Hit | undefined {
+  const instructions = store.instructions.filter((b) => b.request.address === address);
+  return instructions.length === 0 ? undefined : { kind: 'instruction', ...passing(instructions, environment()) };
+}
+
+function passing(breakpoints: readonly Armed[], scope: Environment): Omit<Hit, 'kind'> {
   const ids: number[] = [];
   const logs: string[] = [];
-  for (const breakpoint of [...lines, ...functions]) {
+  for (const breakpoint of breakpoints) {
     if (breakpoint.problem !== undefined || !breakpoint.conditions.every((c) => c.passes(scope))) continue;
     if (breakpoint.log) logs.push(breakpoint.log(scope));
     else ids.push(breakpoint.id);
   }
-  return { kind: lines.some((b) => ids.includes(b.id)) ? 'line' : 'function', ids, logs };
+  return { ids, logs };
 }
 
 function arm(store: BreakpointStore, request: BreakpointRequest, warn: Warn, where: string): Armed {

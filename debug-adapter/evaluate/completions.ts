@@ -1,3 +1,4 @@
+import { REGISTER_NAMES, SEGMENT_NAMES } from '../guest/registers.js';
 import { argumentMembers } from '../variables/frame.js';
 import { compileExpression } from './compile.js';
 import { FUNCTIONS } from './functions.js';
@@ -29,6 +30,7 @@ export function complete(before: string, environment: Environment): readonly Com
     : [
         ...NAMES.map((name) => offer(name.name, name.detail, 'variable')),
         ...FUNCTIONS.map((f) => offer(f.name, f.usage, 'function')),
+        ...registersOf(environment).map((name) => offer(name, 'register', 'variable')),
         ...argumentsOf(environment).map(([name, text]) => offer(name, text, 'variable')),
       ];
   return all.filter((c) => c.label.toLowerCase().startsWith(word.toLowerCase()));
@@ -44,6 +46,10 @@ function fieldsOf(head: string, environment: Environment): readonly (readonly [s
   } catch {
     return [];
   }
+}
+
+function registersOf({ vcpu }: Environment): readonly string[] {
+  return vcpu === undefined ? [] : [...REGISTER_NAMES, ...SEGMENT_NAMES];
 }
 
 function argumentsOf({ machine }: Environment): readonly (readonly [string, string])[] {

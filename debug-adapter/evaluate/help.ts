@@ -10,6 +10,7 @@ export function helpText(): string {
     ...NAMES.map((n) => line(n.name, n.detail)),
     'Functions:',
     ...FUNCTIONS.map((f) => line(f.usage, f.detail)),
+    'In the guest registers can be named: rax … r15, rip, rflags.ZF, cr0, cr3, efer, cs.base, xmm0.u64_0.',
     'The arguments of the operations in the stack can be named too. Fields follow a dot: gctx.state, rmp(0x800000).asid.',
     'Operators: || && == != < <= > >= | ^ & << >> + - * / % ! ~ ( ) [ ]. Numbers: 10, 0x1000, 4KiB. Texts: "LAUNCH".',
     'The same expressions serve in watches, hovers, conditions of breakpoints and log messages in braces.',

@@ -9,7 +9,18 @@ import { theContext, theVm } from '../variables/machine-state.js';
 import { pageView } from '../variables/page.js';
 import { platformMembers } from '../variables/platform.js';
 import { policyView } from '../variables/policy.js';
-import { absentView, bytesView, countView, groupView, member, textView, type View } from '../variables/view.js';
+import { registerNamed } from '../variables/registers.js';
+import { exitView, vcpuMembers } from '../variables/vcpu.js';
+import {
+  absentView,
+  bytesView,
+  countView,
+  groupView,
+  type Member,
+  member,
+  textView,
+  type View,
+} from '../variables/view.js';
 import { ExpressionError } from './lexer.js';
 
 /** What an expression can see: the machine between two events, and the frame that was chosen in the stack. */
@@ -21,6 +32,8 @@ export interface Environment {
   /** The last command's complete fault, if the launch stands on one. */
   readonly fault?: View;
   readonly frame?: Frame;
+  /** The vCPU whose registers are meant; undefined before the guest runs. */
+  readonly vcpu?: number;
 }
 
 export interface Name {
@@ -58,6 +71,13 @@ export const NAMES: readonly Name[] = [
     detail: 'the processor and its secure processor',
     view: ({ machine }) => groupView(machine.asp.platform, () => platformMembers(machine)),
   },
+  { name: 'vcpu', detail: 'the vCPU: its number, mode, last exit, GHCB, VMSA', view: vcpuOf },
+  {
+    name: 'exit',
+    detail: 'the last #VMEXIT of the vCPU',
+    view: ({ track, vcpu }) =>
+      vcpu === undefined ? absentView('the guest does not run yet') : exitView(track.guest, vcpu),
+  },
   { name: 'fw_error', detail: 'status of the latest firmware command', view: ({ track }) => firmwareErrorView(track) },
   {
     name: 'fault',
@@ -69,7 +89,10 @@ export const NAMES: readonly Name[] = [
 /** A name of the table, else an argument of the chosen frame or of one around it. Throws an ExpressionError. */
 export function lookup(environment: Environment, name: string): View {
   const known = NAMES.find((entry) => entry.name === name);
-  if (known) return known.view(environment);
+  if (known && (known.name !== 'vcpu' || environment.vcpu !== undefined)) return known.view(environment);
+  const register =
+    environment.vcpu === undefined ? undefined : registerNamed(environment.machine, environment.vcpu, name);
+  if (register) return register;
   const frames = environment.machine.stack.frames;
   const from = environment.frame ? frames.indexOf(environment.frame) : frames.length - 1;
   for (let i = from; i >= 0; i--) {
@@ -77,7 +100,14 @@ export function lookup(environment: Environment, name: string): View {
     const argument = frame && argumentMembers(frame).find((m) => m.name === name);
     if (argument) return argument.view;
   }
+  if (known) return known.view(environment);
   throw new ExpressionError(`There is no ${name} here; help lists the names.`);
+}
+
+function vcpuOf({ machine, track, vcpu }: Environment): View {
+  if (vcpu === undefined) return absentView('the guest does not run yet');
+  const members = (): readonly Member[] => vcpuMembers(machine, track.guest, vcpu);
+  return { ...groupView(String(vcpu), members, 'vCPU'), scalar: BigInt(vcpu) };
 }
 
 function entryView({ machine, plan }: Environment): View {

@@ -13,11 +13,14 @@ import { unknownFunction } from '../breakpoints/function-names.js';
 import {
   type BreakpointRequest,
   type FunctionBreakpoint,
+  type InstructionBreakpoint,
   type LineBreakpoint,
   setFunctionBreakpoints as replaceFunctions,
+  setInstructionBreakpoints as replaceInstructions,
   setLineBreakpoints as replaceLines,
 } from '../breakpoints/store.js';
 import { userErrors } from '../errors.js';
+import { parseReference, virtualReference } from '../memory-reference.js';
 import { samePath } from '../places.js';
 import type { Session } from '../session.js';
 import type { ClientDialect, Handler } from './handler.js';
@@ -44,12 +47,37 @@ export const setFunctionBreakpoints: Handler = ({ session }, args) => {
   return { breakpoints: breakpoints.map((b) => functionAnswer(b, session)) };
 };
 
-/** Conditions of filters are not offered, so `filterOptions` is read for its ids only. */
+/** References as frames and the disassembly give them; a number alone is an address in the guest. */
+export const setInstructionBreakpoints: Handler = ({ session }, args) => {
+  const requests = list(args, 'breakpoints').map((item) => {
+    const wanted = asRecord(item);
+    const name = text(wanted, 'instructionReference');
+    const reference = parseReference(name);
+    if (reference?.space !== 'gva') throw userErrors.badMemoryReference(name);
+    const address = reference.address + BigInt(optionalInteger(wanted, 'offset') ?? 0);
+    return { address: BigInt.asUintN(64, address), ...strategies(wanted) };
+  });
+  const breakpoints = replaceInstructions(session.breakpoints, requests, (message) => session.warn(message));
+  session.breakpointsMoved();
+  return { breakpoints: breakpoints.map(instructionAnswer) };
+};
+
+/** The condition of a filter is a list of names: `#VC, #GP`. */
 export const setExceptionBreakpoints: Handler = ({ session }, args) => {
-  const options = args['filterOptions'] === undefined ? [] : list(args, 'filterOptions');
-  session.filters = new Set([...texts(args, 'filters'), ...options.map((o) => text(asRecord(o), 'filterId'))]);
+  const filters = new Map<string, string>(texts(args, 'filters').map((name) => [name, '']));
+  for (const item of args['filterOptions'] === undefined ? [] : list(args, 'filterOptions')) {
+    const option = asRecord(item);
+    filters.set(text(option, 'filterId'), optionalText(option, 'condition') ?? '');
+  }
+  session.filters = filters;
   return undefined;
 };
+
+function instructionAnswer({ id, problem, request }: InstructionBreakpoint): DebugProtocol.Breakpoint {
+  const instructionReference = virtualReference(0, request.address);
+  if (problem !== undefined) return { id, verified: false, instructionReference, message: problem, reason: 'failed' };
+  return { id, verified: true, instructionReference };
+}
 
 export const breakpointLocations: Handler = ({ session, dialect }, args) => {
   const target = session.target;

@@ -14,6 +14,26 @@ export const EXCEPTION_FILTERS: readonly DebugProtocol.ExceptionBreakpointsFilte
       'Stops also at refusals that the caller copes with, such as a CPUID page that is corrected and tried again.',
     default: false,
   },
+  {
+    filter: 'guest-entry',
+    label: 'First guest instruction',
+    description: 'Stops before the first instruction of each vCPU: after the launch, at the reset vector.',
+    default: false,
+  },
+  {
+    filter: 'guest-exception',
+    label: 'Guest exceptions',
+    description: 'Stops where the processor delivers an exception to the guest: #VC, #PF, #GP and so on.',
+    default: false,
+    supportsCondition: true,
+    conditionDescription: 'Names of exceptions, such as #VC, #GP; empty for all',
+  },
+  {
+    filter: 'rmp-fault',
+    label: 'RMP faults',
+    description: 'Stops at an exit or exception because an access of the guest failed the check of the RMP.',
+    default: false,
+  },
 ];
 
 export const CAPABILITIES: DebugProtocol.Capabilities = {
@@ -31,5 +51,9 @@ export const CAPABILITIES: DebugProtocol.Capabilities = {
   supportsExceptionInfoRequest: true,
   exceptionBreakpointFilters: [...EXCEPTION_FILTERS],
   supportsReadMemoryRequest: true,
-  supportsDelayedStackTraceLoading: true,
+  supportsWriteMemoryRequest: true,
+  supportsDisassembleRequest: true,
+  supportsInstructionBreakpoints: true,
+  supportsSteppingGranularity: true,
+  supportsSetVariable: true,
 };

@@ -5,6 +5,9 @@ import type { ClientCounting } from '../stack.js';
 /** How the client counts and names, told in its initialize request. */
 export interface ClientDialect extends ClientCounting {
   readonly uris: boolean;
+  /** It reads variables and memory again when it is told that they have changed. */
+  readonly invalidated: boolean;
+  readonly memoryEvents: boolean;
 }
 
 export interface HandlerContext {

@@ -7,13 +7,14 @@ import { complete } from '../evaluate/completions.js';
 import { helpText } from '../evaluate/help.js';
 import { ExpressionError } from '../evaluate/lexer.js';
 import type { Environment } from '../evaluate/names.js';
+import { numberOf } from '../evaluate/operators.js';
 import { explanation, faultTitle, placeText } from '../output.js';
 import type { Session } from '../session.js';
 import { LAUNCH_FRAME_ID, type StackEntry, stackEntries, toStackFrame } from '../stack.js';
 import { handleOf } from '../variables/handles.js';
 import { scopesOf } from '../variables/scopes.js';
 import type { Member, View } from '../variables/view.js';
-import { checkThread } from './execution.js';
+import { threadOf } from './execution.js';
 import type { Handler } from './handler.js';
 import { sourceOf } from './source.js';
 
@@ -21,9 +22,9 @@ import { sourceOf } from './source.js';
 const MAX_ITEMS = 10_000;
 
 export const stackTrace: Handler = ({ session, dialect }, args) => {
-  checkThread(args);
+  const vcpu = threadOf(session, args);
   const { target } = session.needStopped();
-  const entries = stackOf(session);
+  const entries = stackOf(session, vcpu);
   const from = Math.max(0, optionalInteger(args, 'startFrame') ?? 0);
   const levels = optionalInteger(args, 'levels') ?? 0;
   const shown = levels > 0 ? entries.slice(from, from + levels) : entries.slice(from);
@@ -104,9 +105,34 @@ export const completions: Handler = ({ session, dialect }, args) => {
   };
 };
 
+/** Changes a register; the value may be an expression. */
+export const setVariable: Handler = ({ session, dialect, sendLater }, args) => {
+  session.needStopped();
+  const reference = integer(args, 'variablesReference');
+  const name = text(args, 'name');
+  const container = session.handles.values.get(reference);
+  if (!container) throw userErrors.staleReference(reference);
+  const find = (): View | undefined => container.view.members?.().find((m) => m.name === name)?.view;
+  const variable = find();
+  if (!variable?.assign) throw userErrors.readOnly(name);
+  const value = answering(() => {
+    const view = compileExpression(text(args, 'value'))(session.environment());
+    if (typeof view.scalar === 'boolean') return view.scalar ? 1n : 0n;
+    return numberOf(view, name);
+  });
+  if (!variable.assign(value)) throw userErrors.readOnly(name);
+  // Flags and RFLAGS show each other; RIP moves the stack.
+  if (dialect.invalidated) sendLater('invalidated', { areas: ['variables', 'stacks'] });
+  const changed = find() ?? variable;
+  return { value: changed.text, ...(changed.type ? { type: changed.type } : {}), variablesReference: 0 };
+};
+
 export const exceptionInfo: Handler = ({ session }, args) => {
-  checkThread(args);
-  const { fault, target } = session.needStopped();
+  threadOf(session, args);
+  const { fault, trouble, target } = session.needStopped();
+  if (!fault && trouble) {
+    return { exceptionId: trouble.title, description: trouble.description, breakMode: 'always' };
+  }
   if (!fault) throw userErrors.noException();
   return {
     exceptionId: faultTitle(fault),
@@ -129,15 +155,16 @@ function faultDetails(fault: Fault): DebugProtocol.ExceptionDetails {
   };
 }
 
-export function stackOf(session: Session): readonly StackEntry[] {
+export function stackOf(session: Session, vcpu: number): readonly StackEntry[] {
   const { run, target, track, fault } = session.current;
-  return stackEntries(run.machine, target.plan, track.last, fault && (rootFault(fault).at ?? fault.at));
+  const exact = fault && (rootFault(fault).at ?? fault.at);
+  return stackEntries({ machine: run.machine, plan: target.plan, track, vcpu, exact, exit: run.outcome?.exit });
 }
 
 /** Throws a UserError for a frame of an earlier stop. */
 function environmentOf(session: Session, frameId: number | undefined): Environment {
   const { run } = session.current;
-  const known = frameId === undefined || frameId === LAUNCH_FRAME_ID;
+  const known = frameId === undefined || frameId >= LAUNCH_FRAME_ID;
   if (!known && !run.machine.stack.frames.some((f) => f.id === frameId)) throw userErrors.staleFrame(frameId);
   return session.environment(frameId);
 }
@@ -162,6 +189,8 @@ function itemsOf(view: View, start = 0, count?: number): readonly { member: Memb
 
 function memberExpression(parent: string | undefined, name: string): string | undefined {
   if (parent === undefined) return undefined;
+  // Names of their own, such as registers.
+  if (parent === '') return name;
   const simple = /^[A-Za-z_]\w*$/.test(name);
   return simple ? `${parent}.${name}` : `${parent}[${JSON.stringify(name)}]`;
 }
@@ -175,7 +204,7 @@ function toVariable(session: Session, { name, view, hidden }: Member, expression
     ...counts(view),
     ...(expression ? { evaluateName: expression } : {}),
     ...(view.memory ? { memoryReference: view.memory } : {}),
-    presentationHint: { attributes: ['readOnly'], ...(hidden ? { kind: 'virtual' } : {}) },
+    presentationHint: { attributes: view.assign ? [] : ['readOnly'], ...(hidden ? { kind: 'virtual' } : {}) },
   };
 }
 

@@ -9,6 +9,8 @@ export const initialize: Handler = (context, args) => {
     lines: flag(args, 'linesStartAt1', true) ? 1 : 0,
     columns: flag(args, 'columnsStartAt1', true) ? 1 : 0,
     uris: optionalText(args, 'pathFormat') === 'uri',
+    invalidated: flag(args, 'supportsInvalidatedEvent', false),
+    memoryEvents: flag(args, 'supportsMemoryEvent', false),
   };
   return CAPABILITIES;
 };

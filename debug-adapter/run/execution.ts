@@ -52,6 +52,8 @@ export class Execution {
             return;
           }
           if (this.hooks.onEvent(event) === 'stop') return;
+          // The guest has run for a while.
+          if (event.kind === 'control' || event.kind === 'exit') break;
         }
       } while (performance.now() < until);
       this.handle = setImmediate(() => this.slice());

@@ -5,7 +5,9 @@ import type { LaunchPlan } from '../../engine/launch/plan.js';
 import type { Machine } from '../../engine/machine.js';
 import type { RmpEntry } from '../../engine/rmp/entry.js';
 import type { EngineEvent, Frame } from '../../engine/timeline/event.js';
+import { createGuestTrack, type GuestTrack, trackGuest } from '../guest/track.js';
 import { shortPath } from '../output.js';
+import { createRmpRunsCache, noteRmpChange, type RmpRunsCache } from '../views/rmp-runs-cache.js';
 
 /** Which part of the manifest made a page what it is. */
 export interface Origin {
@@ -30,17 +32,27 @@ export interface Track {
   firmware?: { readonly command: string; readonly result: string; readonly value?: number };
   /** The latest ioctl that returned. */
   ioctl?: { readonly name: string; readonly result: string };
+  readonly guest: GuestTrack;
+  readonly runs: RmpRunsCache;
 }
 
 export function createTrack(): Track {
-  return { origins: new Map(), before: new Map(), shownRevision: 0 };
+  return {
+    origins: new Map(),
+    before: new Map(),
+    shownRevision: 0,
+    guest: createGuestTrack(),
+    runs: createRmpRunsCache(),
+  };
 }
 
 export function trackEvent(track: Track, event: EngineEvent, machine: Machine, plan: LaunchPlan): void {
   track.last = event;
+  trackGuest(track.guest, event, machine);
   switch (event.kind) {
     case 'rmp': {
       const { pfn, before, after } = event.change;
+      noteRmpChange(track.runs, pfn);
       track.lastPage = pfn;
       if (!track.before.has(pfn)) track.before.set(pfn, before);
       if (after.asid > 0) {
@@ -58,6 +70,11 @@ export function trackEvent(track: Track, event: EngineEvent, machine: Machine, p
     case 'enter':
     case 'digest':
     case 'log':
+    case 'exit':
+    case 'exception':
+    case 'instruction':
+    case 'console':
+    case 'control':
       return;
   }
 }

@@ -1,13 +1,15 @@
 import { gpaOf, hex } from '../../engine/address.js';
 import { formatOperand, type Operand } from '../../engine/fault.js';
+import { decodeGhcbMsr } from '../../engine/spec/ghcb-msr.js';
 import type { Frame } from '../../engine/timeline/event.js';
+import { msrView } from './ghcb-msr.js';
 import { flagView, groupView, hexView, type Member, member, numberView, textView, type View } from './view.js';
 
 /** Arguments of one operation, as the caller gave them. */
 export function argumentMembers(frame: Frame): readonly Member[] {
   const page = frame.page;
   return [
-    ...Object.entries(frame.args).map(([name, value]) => member(name, operandView(value))),
+    ...Object.entries(frame.args).map(([name, value]) => member(name, argumentView(name, value))),
     ...(page && frame.args['gfn'] === undefined && frame.args['gpa'] === undefined
       ? [member('page_gpa', hexView(gpaOf(page.gfn)))]
       : []),
@@ -15,6 +17,10 @@ export function argumentMembers(frame: Frame): readonly Member[] {
       ? [member('page_spa', hexView(page.pfn * 4096))]
       : []),
   ];
+}
+
+function argumentView(name: string, value: Operand): View {
+  return name === 'ghcb_msr' ? msrView(BigInt(value)) : operandView(value);
 }
 
 /** Operands carry addresses as hex text; in expressions they are numbers. */
@@ -37,7 +43,21 @@ export function frameView(frame: Frame): View {
 }
 
 /** What says most about an operation, most telling first; the rest is in the Variables view. */
-const TELLING = ['type', 'gpa', 'policy', 'gfn_start', 'gfn', 'page', 'vcpu', 'id', 'cap', 'region', 'address'];
+const TELLING = [
+  'type',
+  'event',
+  'ghcb_msr',
+  'gpa',
+  'policy',
+  'gfn_start',
+  'gfn',
+  'page',
+  'vcpu',
+  'id',
+  'cap',
+  'region',
+  'address',
+];
 const MAX_TELLING = 2;
 
 /** `NORMAL gpa=0x1000`: the few arguments that tell one call from the next. */
@@ -48,8 +68,14 @@ export function tellingArguments(frame: Frame): string {
   };
   return TELLING.filter((name) => args[name] !== undefined && !(name.startsWith('gfn') && args['gpa'] !== undefined))
     .slice(0, MAX_TELLING)
-    .map((name) => (name === 'type' ? '' : `${name}=`) + formatOperand(args[name] ?? ''))
+    .map((name) => tellingText(name, args[name] ?? ''))
     .join(' ');
+}
+
+function tellingText(name: string, value: Operand): string {
+  if (name === 'ghcb_msr') return `(${decodeGhcbMsr(BigInt(value)).name})`;
+  const text = formatOperand(value);
+  return name === 'type' || name === 'event' ? text : `${name}=${text}`;
 }
 
 /** `type=NORMAL, gfn=0x800` */

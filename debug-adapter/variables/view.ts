@@ -15,6 +15,8 @@ export interface View {
   readonly items?: Items;
   /** Memory reference for readMemory. */
   readonly memory?: string;
+  /** Changes the value in the machine; false if it cannot be changed now. Views without it are read-only. */
+  readonly assign?: (value: bigint) => boolean;
 }
 
 export interface Member {

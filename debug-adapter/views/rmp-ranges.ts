@@ -6,79 +6,87 @@ import { effectiveEntry } from '../../engine/rmp/table.js';
 import type { Places } from '../places.js';
 import type { RmpPageSource, RmpRange, RmpRangesResponse } from '../protocol.js';
 import { changedSinceLastStop, type Track } from '../run/track.js';
+import { dropStaleRuns } from './rmp-runs-cache.js';
 
-/** A run of pages while it grows. */
-interface Run {
+/** Pages that follow each other in host and guest and are alike. */
+export interface RmpRun {
   readonly start: number;
   pages: number;
   readonly state: PageState;
   readonly asid: number;
   readonly large: boolean;
+  /** GPA of the first page, and of the last. */
   readonly gpa: number;
   lastGpa: number;
   readonly label: string;
+  /** Pages that have changed since the last stop. */
   changed: number;
 }
 
 /** The whole table as runs of equal pages. Only chunks that were ever written are looked at. */
 export function rmpRanges(machine: Machine, track: Track, places: Places, position: number): RmpRangesResponse {
   const { rmp } = machine;
-  const runs: Run[] = [];
+  const runs: RmpRun[] = [];
   const indexes = [...rmp.chunks.keys()].sort((a, b) => a - b);
+  dropStaleRuns(track.runs, machine, track.shownRevision);
   let next = 0;
   for (const index of indexes) {
     const first = index * PAGES_PER_2M;
     addGap(runs, machine, next, first);
-    const end = Math.min(first + PAGES_PER_2M, rmp.coveredPages);
-    for (let frame = first; frame < end; frame++) addPage(runs, machine, track, pfn(frame));
-    next = Math.max(next, end);
+    for (const run of runsOfChunk(machine, track, index)) append(runs, { ...run });
+    next = Math.max(next, Math.min(first + PAGES_PER_2M, rmp.coveredPages));
   }
   addGap(runs, machine, next, rmp.coveredPages);
   return { position, ranges: runs.map((run) => toRange(run, pageSource(track, places, pfn(run.start)))) };
 }
 
-function addPage(runs: Run[], machine: Machine, track: Track, frame: Pfn): void {
-  const entry = effectiveEntry(machine.rmp, frame);
-  const state = pageState(entry, machine.rmp.initialised);
-  const changed = changedSinceLastStop(track, machine, frame) ? 1 : 0;
-  const label = pageLabel(machine, track, frame);
-  const last = runs[runs.length - 1];
-  // VMSA pages all have the same GPA; any other run continues in the guest too.
-  const continues = last && (entry.asid === 0 || entry.gpa === last.lastGpa + 4096 || entry.gpa === last.lastGpa);
-  if (
-    last?.state === state &&
-    last.asid === entry.asid &&
-    last.large === entry.pageSize2M &&
-    last.label === label &&
-    continues
-  ) {
-    last.pages++;
-    last.changed += changed;
-    last.lastGpa = entry.gpa;
-    return;
+/** A region of 2 MiB that has not changed since it was asked for last need not be looked at again. */
+function runsOfChunk(machine: Machine, track: Track, index: number): readonly Readonly<RmpRun>[] {
+  const known = track.runs.chunks.get(index);
+  if (known) return known;
+  const { rmp } = machine;
+  const runs: RmpRun[] = [];
+  const first = index * PAGES_PER_2M;
+  const end = Math.min(first + PAGES_PER_2M, rmp.coveredPages);
+  for (let start = first; start < end; start++) {
+    const frame = pfn(start);
+    const entry = effectiveEntry(rmp, frame);
+    const { asid, pageSize2M: large, gpa } = entry;
+    const state = pageState(entry, rmp.initialised);
+    const label = pageLabel(machine, track, frame);
+    const changed = changedSinceLastStop(track, machine, frame) ? 1 : 0;
+    append(runs, { start, pages: 1, state, asid, large, gpa, lastGpa: gpa, label, changed });
   }
-  runs.push({
-    start: frame,
-    pages: 1,
-    state,
-    asid: entry.asid,
-    large: entry.pageSize2M,
-    gpa: entry.gpa,
-    lastGpa: entry.gpa,
-    label,
-    changed,
-  });
+  track.runs.chunks.set(index, runs);
+  if (runs.some((run) => run.changed > 0)) track.runs.marked.add(index);
+  return runs;
 }
 
-function addGap(runs: Run[], machine: Machine, from: number, to: number): void {
-  if (to <= from) return;
-  const state: PageState = machine.rmp.initialised ? 'Hypervisor' : 'Default';
+/** At the end of `runs`, as a part of the last one if it goes on there. */
+function append(runs: RmpRun[], run: RmpRun): void {
   const last = runs[runs.length - 1];
-  if (last?.state === state && last.label === '') {
-    last.pages += to - from;
+  // VMSA pages all have the same GPA; any other run continues in the guest too.
+  const continues = last && (run.asid === 0 || run.gpa === last.lastGpa + 4096 || run.gpa === last.lastGpa);
+  if (
+    !continues ||
+    last.state !== run.state ||
+    last.asid !== run.asid ||
+    last.large !== run.large ||
+    last.label !== run.label
+  ) {
+    runs.push(run);
     return;
   }
-  runs.push({ start: from, pages: to - from, state, asid: 0, large: false, gpa: 0, lastGpa: 0, label: '', changed: 0 });
+  last.pages += run.pages;
+  last.changed += run.changed;
+  last.lastGpa = run.lastGpa;
+}
+
+function addGap(runs: RmpRun[], machine: Machine, from: number, to: number): void {
+  if (to <= from) return;
+  const state: PageState = machine.rmp.initialised ? 'Hypervisor' : 'Default';
+  const page = { asid: 0, large: false, gpa: 0, lastGpa: 0, label: '', changed: 0 };
+  append(runs, { start: from, pages: to - from, state, ...page });
 }
 
 /** What made the page what it is: the launch entry of a guest page, else what the host allocated it for. */
@@ -100,7 +108,7 @@ export function pageSource(track: Track, places: Places, frame: Pfn): RmpPageSou
   return place && { path: place.path, line: place.line, endLine: place.endLine };
 }
 
-function toRange(run: Run, source: RmpPageSource | undefined): RmpRange {
+function toRange(run: RmpRun, source: RmpPageSource | undefined): RmpRange {
   return {
     start: hex(run.start * 4096),
     pages: run.pages,

@@ -1,4 +1,4 @@
-import { type Fault, type FaultCode, type FaultDefinition, makeFault, type Operands } from '../fault.js';
+import { defineFault, type Fault, type FaultCode, type FaultDefinition, makeFault, type Operands } from '../fault.js';
 import type { Machine } from '../machine.js';
 import { FIRMWARE_STATUS, type FirmwareStatusName, firmwareStatusName } from '../spec/firmware-status.js';
 import { type FrameOptions, inFrame, type Op } from '../timeline/event.js';
@@ -45,6 +45,22 @@ function describe(result: FirmwareResult): { result: string; fault?: Fault } {
   return result.fault ? { result: name, fault: result.fault } : { result: name };
 }
 
+export const RESTORE_REQUIRED = defineFault({
+  check: 'fw-restore-required',
+  layer: 'firmware',
+  command: 'SNP_*',
+  code: status('RESTORE_REQUIRED'),
+  title: 'A firmware update failed half way',
+  message: () => 'The last firmware update could not be completed; only SNP_DOWNLOAD_FIRMWARE_EX works now.',
+  why: 'Part of the old firmware is already replaced. Until a whole image is installed, nothing that the firmware would answer could be trusted.',
+  hint: 'Run SNP_DOWNLOAD_FIRMWARE_EX with a good image.',
+  reference: 'AMD pub. 56860, SNP_DOWNLOAD_FIRMWARE_EX',
+  confirmed: false,
+});
+
+/** The one command that repairs a failed update. */
+export const DOWNLOAD_FIRMWARE_EX = 'SNP_DOWNLOAD_FIRMWARE_EX';
+
 /** Runs a command as a frame of the firmware layer. */
 export function inCommand(
   machine: FirmwareMachine,
@@ -52,5 +68,10 @@ export function inCommand(
   options: FrameOptions,
   body: () => Op<FirmwareResult>,
 ): Op<FirmwareResult> {
-  return inFrame(machine.stack, 'firmware', name, options, body, describe);
+  return inFrame(machine.stack, 'firmware', name, options, () => run(machine, name, body), describe);
+}
+
+function* run(machine: FirmwareMachine, name: string, body: () => Op<FirmwareResult>): Op<FirmwareResult> {
+  if (machine.asp.restoreRequired && name !== DOWNLOAD_FIRMWARE_EX) return refuse(RESTORE_REQUIRED, {}, name);
+  return yield* body();
 }

@@ -1,36 +1,27 @@
-import { hex } from '../address.js';
-import { toHex } from '../bytes.js';
 import type { CpuEnvironment } from './environment.js';
-import {
-  type CpuStop,
-  exception,
-  type GuestException,
-  isCpuStop,
-  isGuestException,
-  stopMissing,
-  stopUnimplemented,
-  VECTOR,
-} from './exception.js';
-import { type Block, CodeCache, wrap } from './interpreter/code-cache.js';
-import { type Execution, GuestAccess } from './interpreter/guest-access.js';
+import { exception, type GuestException, isCpuStop, isGuestException, VECTOR } from './exception.js';
+import { BlockFinder } from './interpreter/block-finder.js';
+import { type Block, CodeCache } from './interpreter/code-cache.js';
+import { DebugMatches, DR6 } from './interpreter/debug-matches.js';
+import { AGAIN_ALONE, type Execution, GuestAccess } from './interpreter/guest-access.js';
 import { type GeneratedCode, Handlers } from './interpreter/handlers.js';
+import { importsOf } from './interpreter/imports.js';
 import { InstructionCount } from './interpreter/instruction-count.js';
 import { JumpCache } from './interpreter/jump-cache.js';
-import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './interpreter/record.js';
+import { executeKept } from './interpreter/kept-instruction.js';
+import { BLOCK, Handler, RECORD } from './interpreter/record.js';
 import { SoftwareTlb } from './interpreter/software-tlb.js';
-import type { RunResult } from './run-result.js';
+import { type RunResult, resultOf } from './run-result.js';
 import { RFLAGS } from './semantics/flags.js';
-import type { ImportedHelper } from './semantics/helpers.js';
 import {
   ARENA,
   CONTEXT,
   CONTEXT_SIZE,
   CONTEXTS,
+  EXIT_BLOCK,
   MXCSR,
   PAGE,
-  RIP,
-  SEGMENT_SIZE,
-  SEGMENT_TABLE,
+  STRING_LIMIT,
   SYSTEM_FLAGS,
 } from './state/layout.js';
 import { Registers } from './state/registers.js';
@@ -63,14 +54,21 @@ export class Cpu {
   private generated: GeneratedCode;
   private readonly count: InstructionCount;
   private nextConsolidation = FIRST_CONSOLIDATION;
-  private consolidatedForms = 0;
   private readonly execution: Execution = { record: 0 };
   private readonly access: GuestAccess;
+  private readonly debug = new DebugMatches();
+  private readonly blocks: BlockFinder;
   /** The instructions of this slice began with RFLAGS.TF set: it has just one. */
   private stepping = false;
   private trapSuppressed = false;
-  /** RIP at which a breakpoint does not stop now. */
-  private passedBreakpoint: bigint | undefined;
+  /** `leave` was called: the run ends when the instruction or delivery in hand is complete. */
+  private leaving = false;
+  /** An instruction is to be executed again, alone in its slice. */
+  private again = false;
+  /** A trap whose delivery was cut off by an exit: it comes first in the next run. */
+  private undelivered: GuestException | undefined;
+  /** The last run ended after an instruction: nobody has seen a breakpoint at its RIP yet. */
+  private arrived = false;
 
   constructor(
     options: CpuOptions,
@@ -89,12 +87,19 @@ export class Cpu {
       this.tlb,
       environment,
       this.execution,
+      this.debug,
       (page) => this.code.hasCode(page),
       (offset, count) => this.written(offset, count),
     );
     this.jumps = new JumpCache(this.view);
-    this.jumps.flush();
-    this.handlers = new Handlers(this.memory, this.imports());
+    const imports = importsOf(
+      this.execution,
+      this.access,
+      () => this.blocks,
+      (offset, size) => this.written(offset, size),
+      (record) => this.rare(record),
+    );
+    this.handlers = new Handlers(this.memory, imports);
     this.generated = this.handlers.main;
     this.registers = new Registers(this.memory.buffer, (type, a, b) => this.generated.statusFlags(type, a, b));
     this.code = new CodeCache(
@@ -104,9 +109,13 @@ export class Cpu {
       arenaEnd,
       () => this.jumps.flush(),
       (page) => this.tlb.forbidWrites(page),
+      this.debug.instructions,
     );
+    const { view, registers, code, jumps, tlb, execution, count, debug } = this;
+    this.blocks = new BlockFinder({ view, environment, registers, code, jumps, tlb, execution, count, debug });
     this.registers.flags = 2;
     this.view.setUint32(MXCSR, 0x1f80, true);
+    this.view.setInt32(EXIT_BLOCK + BLOCK.count, 0x7fff_ffff, true);
     this.contextChanged();
   }
 
@@ -118,67 +127,117 @@ export class Cpu {
 
   /** RIP of the instruction in execution; between instructions that of the next. */
   get instructionRip(): bigint {
-    return this.execution.record === 0 ? this.registers.rip : this.ripOf(this.execution.record);
+    return this.execution.record === 0 ? this.registers.rip : this.blocks.ripOf(this.execution.record);
   }
 
   // --- running ---
 
   /**
    * Executes up to `limit` instructions; a fault or a stop may end it before. A breakpoint stops before its
-   * instruction, but not where the run begins: that one has been seen.
+   * instruction, but not where the run begins if it has been `seen`: after a run that said `breakpoint` (also at its
+   * limit), `limit` or `fault`, say. `left` and its like do not tell, so there it stops before the first instruction.
    */
-  run(limit: number): RunResult {
+  run(limit: number, seen = !this.arrived): RunResult {
     const end = this.instructions + limit;
-    this.passedBreakpoint = this.registers.rip;
+    this.blocks.passed = seen ? this.registers.rip : undefined;
+    this.arrived = false;
+    const result = this.runTo(end);
+    if (result.reason === 'left') this.arrived = true;
+    return result;
+  }
+
+  private runTo(end: number): RunResult {
+    this.leaving = false;
+    if (this.undelivered) {
+      const pending = this.undelivered;
+      this.undelivered = undefined;
+      const ended = this.deliver(pending);
+      if (ended) return ended;
+    }
     while (this.instructions < end) {
       const stopped = this.runSlice(Math.min(SLICE, end - this.instructions));
       if (stopped) return stopped;
       if (this.instructions >= this.nextConsolidation) this.consolidate();
     }
-    return { reason: 'limit' };
+    const { rip } = this.registers;
+    return { reason: this.code.breakpoints.has(rip) && this.blocks.passed !== rip ? 'breakpoint' : 'limit' };
   }
 
+  /**
+   * For instructions in TypeScript (`CpuEnvironment.execute`) and deliveries: the run ends with `left` as soon as they
+   * are complete, before anything of the next instruction happens.
+   */
+  leave(): void {
+    this.leaving = true;
+  }
+
+  /**
+   * A slice of many instructions, or of one where that may be followed by a trap: RFLAGS.TF, a breakpoint for data. RF
+   * counts for one instruction.
+   */
   private runSlice(limit: number): RunResult | undefined {
-    this.stepping = this.singleStep;
+    const { count, blocks, access, registers } = this;
+    const flags = this.view.getInt32(SYSTEM_FLAGS, true);
+    const resuming = (flags & RFLAGS.RF) !== 0;
+    this.stepping = (flags & RFLAGS.TF) !== 0;
+    const alone = this.stepping || resuming || access.alone;
+    access.alone = alone;
+    blocks.resuming = resuming || blocks.repeatsAt(this.instructions);
+    this.view.setInt32(SYSTEM_FLAGS, flags & ~RFLAGS.RF, true);
     const end = this.instructions + 1;
-    this.count.startSlice(this.stepping ? 1 : limit);
+    count.startSlice(alone ? 1 : limit);
+    this.limitStrings();
     try {
-      this.generated.run(this.stepping ? this.stepBlock(this.registers.rip) : this.lookup(this.registers.rip));
+      let block = blocks.find(registers.rip);
+      if (alone) block = blocks.partial(registers.rip, 1);
+      else blocks.resuming = false;
+      this.generated.run(block);
       // The next block is longer than what is left of the slice: a block of just that many instructions.
-      const { left } = this.count;
-      if (left > 0) this.generated.run(this.partialBlock(this.registers.rip, left));
-      this.passedBreakpoint = undefined;
-      return this.stepping ? this.stepped() : undefined;
+      if (count.left > 0 && !this.leaving) this.generated.run(blocks.partial(registers.rip, count.left));
+      blocks.passed = blocks.repeatsAt(this.instructions) ? registers.rip : undefined;
+      return this.completed();
     } catch (thrown) {
-      // What comes after the stepped instruction comes after its trap.
-      const done = this.stepping && this.execution.record === 0 && this.instructions === end;
-      return done ? this.stepped() : this.stopped(thrown);
+      // What comes after an instruction that was alone comes after its trap.
+      if (alone && this.execution.record === 0 && this.instructions === end) return this.completed();
+      return this.stopped(thrown, resuming);
     } finally {
       this.execution.record = 0;
-      this.count.endSlice();
+      access.alone = this.again;
+      this.again = false;
+      count.endSlice();
     }
   }
 
-  private get singleStep(): boolean {
-    return (this.view.getInt32(SYSTEM_FLAGS, true) & RFLAGS.TF) !== 0;
+  /** Where each element may be followed by a trap, each counts as an instruction. */
+  private limitStrings(): void {
+    const most = this.access.alone || this.debug.data.length > 0 ? 1 : 0xffff_ffff;
+    this.view.setUint32(STRING_LIMIT, most, true);
   }
 
-  /** #DB after an instruction that began with RFLAGS.TF set. It takes no time of its own. */
-  private stepped(): RunResult | undefined {
-    if (this.trapSuppressed) {
-      this.trapSuppressed = false;
-      return undefined;
-    }
-    return this.deliver(exception(VECTOR.DB, { trap: true }));
+  /** After an instruction: its traps, in one #DB that takes no time of its own. */
+  private completed(): RunResult | undefined {
+    const step = this.stepping && !this.trapSuppressed ? DR6.BS : 0;
+    this.trapSuppressed = false;
+    const debug = this.debug.takeHits() | step;
+    if (debug !== 0) return this.deliver(exception(VECTOR.DB, { trap: true, debug }));
+    return this.leaving ? { reason: 'left' } : undefined;
   }
 
   private deliver(pending: GuestException): RunResult | undefined {
     try {
-      return this.environment.deliver(pending) ? undefined : { reason: 'exception', exception: pending };
+      if (!this.environment.deliver(pending)) return { reason: 'exception', exception: pending };
+      return this.leaving ? { reason: 'left' } : undefined;
     } catch (again) {
-      if (!isCpuStop(again) || !again.fault) throw again;
-      return { reason: 'fault', fault: again.fault };
+      if (!isCpuStop(again)) throw again;
+      // A fault comes again when its instruction is executed again; a trap would be lost.
+      if (again.reason === 'exit' && pending.trap) this.undelivered = pending;
+      return resultOf(again);
     }
+  }
+
+  /** A trap whose delivery was cut off is somebody else's business now. */
+  dropUndelivered(): void {
+    this.undelivered = undefined;
   }
 
   /** For instructions in TypeScript after which there is no single-step trap: INT n, a load of SS. */
@@ -186,20 +245,37 @@ export class Cpu {
     this.trapSuppressed = this.stepping;
   }
 
-  private stopped(thrown: unknown): RunResult | undefined {
-    if (isCpuStop(thrown)) {
-      this.settle(thrown.reason === 'halt');
-      // The trap after HLT wakes the processor at once.
-      if (thrown.reason === 'halt' && this.stepping) return this.stepped();
-      if (thrown.fault) return { reason: 'fault', fault: thrown.fault };
-      return { reason: thrown.reason === 'breakpoint' ? 'breakpoint' : 'halt' };
+  /** `resuming`: RFLAGS.RF was set, and is again if the instruction has not been executed. */
+  private stopped(thrown: unknown, resuming: boolean): RunResult | undefined {
+    if (isGuestException(thrown)) return this.raised(thrown);
+    const fetching = this.execution.record === 0;
+    const stop = isCpuStop(thrown) ? thrown : undefined;
+    const done = stop?.reason === 'halt' || stop?.reason === 'exit-after';
+    this.settle(done);
+    if (!done && resuming) this.view.setInt32(SYSTEM_FLAGS, this.view.getInt32(SYSTEM_FLAGS, true) | RFLAGS.RF, true);
+    if (!stop) {
+      if (thrown !== AGAIN_ALONE) throw thrown;
+      this.again = true;
+      return undefined;
     }
-    if (!isGuestException(thrown)) throw thrown;
+    this.arrived = done || (fetching && stop.reason === 'exit' && this.blocks.passed !== this.registers.rip);
+    if (!done) {
+      this.debug.hits = 0;
+      return resultOf(stop);
+    }
+    // The trap after HLT wakes the processor at once.
+    const wakes = stop.reason === 'halt' && this.stepping;
+    const trapped = this.completed();
+    return wakes ? trapped : (trapped ?? resultOf(stop));
+  }
+
+  private raised(thrown: GuestException): RunResult | undefined {
     this.settle(thrown.trap);
-    const failed = this.deliver(thrown);
+    this.debug.hits = 0;
+    const ended = this.deliver(thrown);
     // Delivery takes the time of one instruction, so that a loop of faults ends.
-    if (!failed) this.count.add(1);
-    return failed;
+    if (!ended || ended.reason === 'left') this.count.add(1);
+    return ended;
   }
 
   /** Makes count and RIP right after generated code was left in the middle of a block. */
@@ -207,103 +283,30 @@ export class Cpu {
     if (this.execution.record === 0) return;
     const left = this.view.getUint8(this.execution.record + RECORD.left);
     this.count.giveBack(left - (done ? 1 : 0));
-    if (!done) this.registers.rip = this.ripOf(this.execution.record);
+    if (!done) this.registers.rip = this.blocks.ripOf(this.execution.record);
     this.execution.record = 0;
-  }
-
-  private ripOf(record: number): bigint {
-    const next = this.view.getBigUint64(record + RECORD.next, true);
-    return wrap(next - BigInt(this.view.getUint8(record + RECORD.length)), this.environment.mode.codeSize);
   }
 
   private consolidate(): void {
     this.nextConsolidation = this.instructions * 4;
-    if (this.handlers.forms.length === this.consolidatedForms) return;
-    this.consolidatedForms = this.handlers.forms.length;
     this.handlers.consolidate(this.code.heat());
     this.generated = this.handlers.main;
   }
 
   // --- code ---
 
-  private codeLinear(rip: bigint): bigint {
-    const { codeSize } = this.environment.mode;
-    if (codeSize === 64) return rip;
-    const cs = this.registers.segment(1);
-    if (rip > BigInt(cs.limit)) throw exception(VECTOR.GP, { errorCode: 0 });
-    return BigInt.asUintN(32, cs.base + rip);
-  }
-
-  /** The block at RIP, decoded if need be. RIP is committed first: a fetch that faults belongs to it. */
-  private lookup(rip: bigint): number {
-    this.execution.record = 0;
-    this.view.setBigUint64(RIP, BigInt.asUintN(64, rip), true);
-    const block = this.blockAt(BigInt.asUintN(64, rip));
-    // A block with a breakpoint is looked up each time, so that it is seen each time.
-    if (this.code.breakpoints.has(block.rip)) this.checkBreakpoint(block.rip);
-    else this.jumps.remember(block.rip, block.address);
-    return block.address;
-  }
-
-  private checkBreakpoint(rip: bigint): void {
-    const passed = this.passedBreakpoint === rip;
-    this.passedBreakpoint = undefined;
-    if (passed) return;
-    const stop: CpuStop = { kind: 'stop', reason: 'breakpoint', fault: undefined };
-    throw stop;
-  }
-
-  /** RIPs before which a run stops. Everything decoded is dropped: blocks end at breakpoints. */
+  /** RIPs before which a run stops. Decoded code around new ones is dropped, as blocks end at breakpoints. */
   setBreakpoints(addresses: Iterable<bigint>): void {
-    this.code.breakpoints.clear();
-    for (const address of addresses) this.code.breakpoints.add(address);
-    this.code.empty();
+    const wanted = new Set(addresses);
+    const known = this.code.breakpoints;
+    const added = [...wanted].filter((rip) => !known.has(rip));
+    known.clear();
+    for (const rip of wanted) known.add(rip);
+    if (added.length > 0) this.forgetBlocks(this.code.dropAt(added));
   }
 
-  /** Where code at RIP lies, and what gives the page after it. */
-  private fetch(rip: bigint) {
-    const linear = this.codeLinear(rip);
-    const { page } = this.environment.translate(linear, 'execute');
-    const second = (): number => this.environment.translate((linear | 0xfffn) + 1n, 'execute').page;
-    return { linear, page, second };
-  }
-
-  private blockAt(rip: bigint): Block {
-    const { linear, page, second } = this.fetch(rip);
-    const known = this.code.find(page, rip, this.environment.mode);
-    if (known && (known.secondPage < 0 || known.secondPage === second())) return known;
-    return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second);
-  }
-
-  private partialBlock(rip: bigint, count: number): number {
-    const { linear, page, second } = this.fetch(rip);
-    return this.code.build(page, Number(linear & 0xfffn), rip, this.environment.mode, second, count).address;
-  }
-
-  /** A block of the one instruction after which #DB comes. */
-  private stepBlock(rip: bigint): number {
-    this.lookup(rip);
-    const address = this.partialBlock(rip, 1);
-    const { encoding, repeat } = this.code.decoded;
-    if (repeat !== 0 && encoding !== undefined && encoding.repeat !== 'none')
-      throw stopMissing('a trap after each element of a repeated string instruction (RFLAGS.TF)', hex(rip));
-    return address;
-  }
-
-  /** Follows a direct branch for the first time and links the records if both lie in one page. */
-  private chain(record: number, linkOffset: number): number {
-    const { generation } = this.code;
-    const from = this.ripOf(record);
-    const source = linkOffset === RECORD.targetLink ? RECORD.immediate : RECORD.next;
-    const rip = this.view.getBigUint64(record + source, true);
-    const address = this.lookup(rip);
-    const samePage = this.codeLinear(from) >> 12n === this.codeLinear(rip) >> 12n;
-    const target = this.blockAt(rip);
-    if (generation === this.code.generation) {
-      const linked = samePage && target.secondPage < 0 && !this.code.breakpoints.has(rip);
-      this.view.setInt32(record + linkOffset, linked ? address : ASK_JUMP_CACHE, true);
-    }
-    return address;
+  private forgetBlocks(blocks: readonly Block[]): void {
+    for (const { rip, address } of blocks) this.jumps.forget(rip, address);
   }
 
   /** An instruction in TypeScript, or a block that was dropped under its own feet. */
@@ -312,56 +315,47 @@ export class Cpu {
     const left = view.getUint8(record + RECORD.left);
     if (view.getUint16(record + RECORD.handler, true) === Handler.resync) {
       this.count.giveBack(left);
-      return this.lookup(this.ripOf(record));
+      return this.blocks.find(this.blocks.ripOf(record));
     }
     this.execution.record = record;
     const kept = this.code.kept[view.getInt32(record + RECORD.instruction, true)];
     if (!kept) throw new Error('record without instruction');
-    const { instruction, undecodable, bytes } = kept;
-    if (undecodable === 'invalid') throw exception(VECTOR.UD);
-    if (undecodable === 'tooLong') throw exception(VECTOR.GP, { errorCode: 0 });
     this.registers.rip = view.getBigUint64(record + RECORD.next, true);
-    if (undecodable !== undefined || !this.environment.execute(instruction)) {
-      throw stopUnimplemented({
-        instruction: instruction.encoding && !undecodable ? instruction.encoding.text : 'an instruction without name',
-        bytes: toHex(bytes),
-        rip: hex(this.ripOf(record)),
-      });
-    }
+    const { environment, blocks } = this;
+    executeKept(
+      kept,
+      (instruction) => environment.execute(instruction),
+      () => blocks.ripOf(record),
+    );
     this.count.giveBack(left - 1);
     this.execution.record = 0;
-    if (this.singleStep !== this.stepping) this.count.endSlice();
     const next = this.registers.rip;
-    return this.jumps.find(next) ?? this.lookup(next);
+    const flags = view.getInt32(SYSTEM_FLAGS, true);
+    const resumes = (flags & RFLAGS.RF) !== 0;
+    if (this.leaving || this.debug.hits !== 0 || resumes || ((flags & RFLAGS.TF) !== 0) !== this.stepping) {
+      this.count.endSlice();
+      view.setBigUint64(EXIT_BLOCK + BLOCK.rip, next, true);
+      return EXIT_BLOCK;
+    }
+    return this.jumps.find(next) ?? this.blocks.find(next);
   }
 
   // --- memory ---
-
-  private imports(): Record<ImportedHelper, unknown> {
-    return {
-      readSlow: (linear: bigint, access: number, record: number) => this.access.readSlow(linear, access, record),
-      writeSlow: (linear: bigint, access: number, record: number) => this.access.writeSlow(linear, access, record),
-      flushScratch: (linear: bigint, count: number) => this.access.flushScratch(linear, count),
-      raise: (vector: number, record: number) => {
-        this.execution.record = record;
-        throw exception(vector, vector === VECTOR.GP ? { errorCode: 0 } : {});
-      },
-      segmentFault: (segment: number, record: number) => {
-        this.execution.record = record;
-        const isStack = segment === SEGMENT_TABLE + SEGMENT_SIZE * 2;
-        throw exception(isStack ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
-      },
-      lookup: (rip: bigint) => this.lookup(rip),
-      chain: (record: number, linkOffset: number) => this.chain(record, linkOffset),
-      rare: (record: number) => this.rare(record),
-    };
-  }
 
   /** Drops what was decoded from bytes of guest memory that are about to be written. */
   written(offset: number, count: number): void {
     const page = offset >>> 12;
     if (!this.code.hasCode(page)) return;
-    for (const { rip, address } of this.code.written(page, offset & (PAGE - 1), count)) this.jumps.forget(rip, address);
+    this.forgetBlocks(this.code.written(page, offset & (PAGE - 1), count));
+  }
+
+  /**
+   * Drops decoded code and translations of a page of linear memory (offset / 4096): the host is about to change its
+   * bytes or their key, or takes it away.
+   */
+  forgetPage(page: number): void {
+    this.written(page * PAGE, PAGE);
+    this.tlb.forgetPage(page);
   }
 
   /** For instructions in TypeScript: linear memory offset of an access within one page. */
@@ -369,7 +363,31 @@ export class Cpu {
     return this.access.dataOffset(linear, access, count);
   }
 
+  /** Alignment check of user mode, for instructions in TypeScript that then ask for their operand byte by byte. */
+  checkAlignment(linear: bigint, count: number): void {
+    this.access.checkAlignment(linear, count);
+  }
+
+  /** For IN, OUT and their like: breakpoints for ports. */
+  portAccess(port: number, bytes: number): void {
+    this.debug.port(port, bytes);
+  }
+
+  /** The guest has set breakpoints for instructions in DR0 to DR3. */
+  get hasInstructionBreakpoints(): boolean {
+    return this.debug.instructions.size > 0;
+  }
+
   // --- invalidation ---
+
+  /** After a change of DR0 to DR3, DR7 or CR4.DE, which allows breakpoints for ports. Costs nothing while none is set. */
+  setDebugRegisters(addresses: readonly bigint[], control: number, ports: boolean): void {
+    const before = [...this.debug.instructions.keys()].join();
+    if (!this.debug.load(addresses, control, ports)) return;
+    if (before !== [...this.debug.instructions.keys()].join()) this.code.empty();
+    this.tlb.flush();
+    this.limitStrings();
+  }
 
   /** After a change of privilege or AC: other TLB, other jump cache. */
   contextChanged(): void {
@@ -392,6 +410,6 @@ export class Cpu {
   }
 
   get formCount(): number {
-    return this.handlers.forms.length;
+    return this.handlers.count;
   }
 }

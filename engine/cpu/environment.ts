@@ -1,6 +1,6 @@
 import type { Instruction } from './decoder/instruction.js';
 import type { GuestException } from './exception.js';
-import type { CodeMode } from './interpreter/code-cache.js';
+import type { CodeMode } from './interpreter/code-mode.js';
 
 export type Access = 'read' | 'write' | 'execute';
 
@@ -14,7 +14,10 @@ export interface Translation {
 /** What surrounds the core: address translation, exceptions, and the instructions that are written in TypeScript. */
 export interface CpuEnvironment {
   readonly mode: CodeMode;
-  /** 0 supervisor, 1 user, 2 supervisor that may touch user pages (RFLAGS.AC): selects TLB and jump cache. */
+  /**
+   * 0 supervisor, 1 user, 2 supervisor that may touch user pages (RFLAGS.AC), 3 user with alignment checks: selects
+   * TLB and jump cache.
+   */
   readonly context: number;
   /** Linear address to page; throws a GuestException. Called once for each page of an access. */
   translate(linear: bigint, access: Access): Translation;

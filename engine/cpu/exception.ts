@@ -34,24 +34,31 @@ export interface GuestException {
   readonly vector: number;
   /** Undefined for vectors that push none. */
   readonly errorCode: number | undefined;
-  /** CR2 of #PF. */
+  /** CR2 of #PF, and of #VC for a page that is not validated. */
   readonly address: bigint | undefined;
   /** The instruction is done: RIP is the next one (INT3, INTO, single step). */
   readonly trap: boolean;
+  /** Bits of DR6 that a #DB sets. */
+  readonly debug: number;
+  /** Not architectural: why, where more is known than the error code says. */
+  readonly fault?: Fault;
 }
 
 export function exception(
   vector: number,
-  options: { errorCode?: number; address?: bigint; trap?: boolean } = {},
+  options: { errorCode?: number; address?: bigint; trap?: boolean; debug?: number; fault?: Fault } = {},
 ): GuestException {
-  const { errorCode, address, trap = false } = options;
-  return { kind: 'exception', vector, errorCode, address, trap };
+  const { errorCode, address, trap = false, debug = 0, fault } = options;
+  return { kind: 'exception', vector, errorCode, address, trap, debug, fault };
 }
 
-/** Why the core gives up control in the middle: thrown like an exception. */
+/**
+ * Why the core gives up control in the middle: thrown like an exception. `exit` ends the run before the instruction,
+ * as a #VMEXIT of fault type does; after `exit-after` and `halt` the instruction is done, RIP is the next one.
+ */
 export interface CpuStop {
   readonly kind: 'stop';
-  readonly reason: 'halt' | 'fault' | 'breakpoint';
+  readonly reason: 'halt' | 'fault' | 'breakpoint' | 'exit' | 'exit-after';
   readonly fault: Fault | undefined;
 }
 

@@ -1,10 +1,11 @@
 import { type Gfn, gfn, gpaOf, hex, PAGE_SIZE } from '../address.js';
 import { defineFault, type Fault } from '../fault.js';
 import type { Machine } from '../machine.js';
-import { allocPage, freePage } from '../memory/system-memory.js';
 import { errno } from '../spec/errno.js';
 import type { Op } from '../timeline/event.js';
 import { isPrivate } from './ioctl/kvm-set-memory-attributes.js';
+import { kvmGmemFreeFolios } from './mmu/kvm-gmem-free-folios.js';
+import { kvmGmemGetFolio, kvmGmemRemoveFolio } from './mmu/kvm-gmem-get-folio.js';
 import { type IoctlResult, refuse } from './result.js';
 import { PAGE_NOT_PRIVATE, type SevGmemPopulateArgs, sevGmemPostPopulate } from './sev-gmem-post-populate.js';
 import { NO_MEMORY } from './snp-safe-alloc-page.js';
@@ -51,11 +52,13 @@ export function* kvmGmemPopulate(
     const index = slot.gmemPage + (frame - slot.gfn);
     let result: IoctlResult;
     const present = gmem.folios.get(index);
-    if (present && (profile.populateRefusesPresent || present.prepared)) {
+    // A page that came with a large folio has not been asked for yet.
+    const refused = present?.prepared || (profile.populateRefusesPresent && !present?.isHuge);
+    if (present && refused) {
       const how = present.prepared ? 'launched in' : 'allocated in';
       result = refuse(POPULATE_EXISTS, { gpa: hex(gpaOf(frame)), how });
     } else {
-      const folio = present ?? allocFolio(machine, gmem, index);
+      const folio = present ?? kvmGmemGetFolio(machine, gmem, index);
       if (!folio) result = refuse(NO_MEMORY, { use: `guest_memfd page for ${hex(gpaOf(frame))}` });
       else if (profile.attributeCheckInPopulate && !isPrivate(vm, frame, gfn(frame + 1))) {
         result = refuse(PAGE_NOT_PRIVATE, { gpa: hex(gpaOf(frame)) });
@@ -63,7 +66,7 @@ export function* kvmGmemPopulate(
         const address = source === 0 ? 0 : source + i * PAGE_SIZE;
         result = yield* sevGmemPostPopulate(machine, vm, frame, folio.pfn, address, populate);
         if (result.ret === 0) folio.prepared = true;
-        else if (profile.populateFailurePunches) punch(machine, gmem, index, folio);
+        else if (profile.populateFailurePunches) yield* punch(machine, gmem, index, folio);
       }
     }
     if (result.ret !== 0) return i > 0 ? done(i) : { count: result.ret, fwError: result.fwError, fault: result.fault };
@@ -75,17 +78,8 @@ function done(count: number): Populated {
   return { count, fwError: 0 };
 }
 
-/** The folio of a page, zeroed; order 0. */
-function allocFolio(machine: Machine, gmem: GuestMemfd, index: number): GmemFolio | undefined {
-  const pfn = allocPage(machine.memory, 'guest_memfd');
-  if (pfn === undefined) return undefined;
-  const folio = { pfn, prepared: false };
-  gmem.folios.set(index, folio);
-  return folio;
-}
-
-/** Takes the page out of the file again; a leaked page is never freed. */
-function punch(machine: Machine, gmem: GuestMemfd, index: number, folio: GmemFolio): void {
-  gmem.folios.delete(index);
-  if (!machine.kvm.leaked.includes(folio.pfn)) freePage(machine.memory, folio.pfn);
+/** Takes the page out of the file again; a page that is leaked already stays so. */
+function* punch(machine: Machine, gmem: GuestMemfd, index: number, folio: GmemFolio): Op<void> {
+  kvmGmemRemoveFolio(gmem, index);
+  yield* kvmGmemFreeFolios(machine, [folio.pfn]);
 }

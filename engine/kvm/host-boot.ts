@@ -56,6 +56,33 @@ export const HOST_SNP_INIT = defineFault<{ command: string }>({
   confirmed: true,
 });
 
+export const NO_ES_ASIDS = defineFault<{ min: number }>({
+  check: 'kvm-es-asids',
+  layer: 'kvm',
+  command: 'sev_hardware_setup',
+  code: errno('ENODEV'),
+  title: 'The BIOS leaves no ASIDs for SEV-ES and SNP',
+  message: (o) => `Plain SEV guests have all ASIDs from ${o.min} on, so that KVM offers neither SEV-ES nor SNP.`,
+  why: 'CPUID 8000_001F EDX is the lowest ASID of a plain SEV guest; those below it are for SEV-ES and SNP. With 1 there are none.',
+  hint: 'Set "SEV-ES ASID Space Limit" in the BIOS to 2 or more.',
+  reference: 'Linux arch/x86/kvm/svm/sev.c sev_hardware_setup()',
+  confirmed: true,
+});
+
+export const SNP_PARAMETER = defineFault({
+  check: 'kvm-snp-parameter',
+  layer: 'kvm',
+  command: 'sev_hardware_setup',
+  code: errno('ENODEV'),
+  title: 'kvm_amd was loaded without SNP',
+  message: () =>
+    'The module parameter kvm_amd.sev_snp is 0: the host could run SNP guests, but KVM does not offer them.',
+  why: 'The parameter is 1 by default and takes effect only if everything else that SNP needs is there; /sys/module/kvm_amd/parameters/sev_snp then shows Y. It cannot be changed while the module is loaded.',
+  hint: 'Load kvm_amd with sev_snp=1 (in a manifest: host.sev-snp), or leave the parameter out.',
+  reference: 'Linux arch/x86/kvm/svm/sev.c sev_hardware_setup()',
+  confirmed: true,
+});
+
 /** What Linux does for SNP before any VM exists: the RMP, the ccp driver, the kvm_amd module. */
 export function* hostBoot(machine: Machine): Op<IoctlResult> {
   const table = yield* snpRmptableInit(machine);
@@ -65,10 +92,24 @@ export function* hostBoot(machine: Machine): Op<IoctlResult> {
     yield* sevPlatformInit(machine);
     if (machine.kvmProfile.snpNeedsInit && machine.asp.platform !== 'INIT') machine.kvm.snpEnabled = false;
   }
+  if (machine.kvm.snpEnabled) sevHardwareSetup(machine);
   const { snpEnabled } = machine.kvm;
   const last = machine.processor.minSevAsid - 1;
   yield logEvent(machine.stack, 'kvm', `kvm_amd: SEV-SNP ${snpEnabled ? 'enabled' : 'disabled'} (ASIDs 1 - ${last})`);
   return machine.kvm.hostFault ? refused(machine.kvm.hostFault) : DONE;
+}
+
+/** sev_hardware_setup(): what KVM itself asks for, SEV-ES before SNP. */
+function sevHardwareSetup({ kvm, processor }: Machine): void {
+  const fault =
+    processor.minSevAsid < 2
+      ? makeFault(NO_ES_ASIDS, { min: processor.minSevAsid })
+      : kvm.snpParameter
+        ? undefined
+        : makeFault(SNP_PARAMETER, {});
+  if (!fault) return;
+  kvm.snpEnabled = false;
+  kvm.hostFault = fault;
 }
 
 /** The table must cover all memory. Zeroing it and setting SYSCFG on each core have no state of their own here. */

@@ -50,10 +50,12 @@ export function inKernelAtOnce(
   args: Operands,
   body: () => IoctlResult,
 ): Op<IoctlResult> {
-  // biome-ignore lint/correctness/useYield: nothing happens inside that a person could stop at.
-  return inKernel(machine, name, args, function* () {
-    return body();
-  });
+  return inKernel(machine, name, args, () => atOnce(body));
+}
+
+// biome-ignore lint/correctness/useYield: nothing happens inside that a person could stop at.
+function* atOnce(body: () => IoctlResult): Op<IoctlResult> {
+  return body();
 }
 
 export { describe as describeIoctl };

@@ -5,7 +5,7 @@ import type { Machine } from '../machine.js';
 import type { RmpEntry } from '../rmp/entry.js';
 import { INSTRUCTION_CODE, instructionCodeName } from '../rmp/instruction.js';
 import { type RmpState, rmpUpdate, SHARED } from '../rmp/rmpupdate.js';
-import { headOf, isCovered, readEntry } from '../rmp/table.js';
+import { effectiveEntry, headOf, isCovered, readEntry } from '../rmp/table.js';
 import { errno } from '../spec/errno.js';
 import { logEvent, type Op } from '../timeline/event.js';
 import { DONE, type IoctlResult, refuse } from './result.js';
@@ -72,14 +72,18 @@ export type Lookup =
   | { readonly ok: true; readonly assigned: boolean; readonly level2M: boolean; readonly entry: RmpEntry }
   | { readonly ok: false; readonly result: IoctlResult };
 
-/** `assigned` is the page's own, the level that of the region's head. Linux snp_lookup_rmpentry(). */
+/**
+ * The level is that of the region's head; a page inside a 2 MiB entry counts as assigned. Linux
+ * snp_lookup_rmpentry() reads the page's own entry: what hardware keeps there for a 2 MiB page is not public, but
+ * sev_handle_rmp_fault() could not work otherwise.
+ */
 export function snpLookupRmpentry(machine: Machine, pfn: Pfn): Lookup {
   const { rmp } = machine;
   if (!machine.kvm.snpEnabled) return { ok: false, result: refuse(RMP_NO_SNP, {}) };
   if (!isCovered(rmp, pfn)) {
     return { ok: false, result: refuse(RMP_LOOKUP, { pfn: hex(pfn), covered: hex(rmp.coveredPages) }) };
   }
-  const entry = readEntry(rmp, pfn);
+  const entry = effectiveEntry(rmp, pfn);
   return { ok: true, assigned: entry.assigned, level2M: readEntry(rmp, headOf(pfn)).pageSize2M, entry };
 }
 

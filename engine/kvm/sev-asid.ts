@@ -7,28 +7,28 @@ import type { Op } from '../timeline/event.js';
 import { type IoctlResult, inKernel, refuse } from './result.js';
 import { sevDoCmd } from './sev-issue-cmd.js';
 
-export const ASID_NONE = defineFault<{ min: number; max: number }>({
+export const ASID_NONE = defineFault<{ kind: string; min: number; max: number }>({
   check: 'kvm-asid-none',
   layer: 'kvm',
   command: 'sev_asid_new',
   code: errno('ENOTTY'),
-  title: 'No ASIDs for SEV-ES and SNP guests',
-  message: (o) => `The range of ASIDs for SEV-ES and SNP guests, ${o.min} to ${o.max}, is empty.`,
+  title: 'No ASIDs for guests of this kind',
+  message: (o) => `The range of ASIDs for ${o.kind} guests, ${o.min} to ${o.max}, is empty.`,
   why: 'The BIOS splits the ASIDs between plain SEV and SEV-ES/SNP guests: those below the SEV minimum belong to the latter.',
-  hint: 'Raise "SEV-ES ASID Space Limit" in the BIOS.',
+  hint: 'Change "SEV-ES ASID Space Limit" in the BIOS: it is the lowest ASID of a plain SEV guest.',
   reference: 'Linux arch/x86/kvm/svm/sev.c sev_asid_new()',
   confirmed: true,
 });
 
-export const ASID_BUSY = defineFault<{ asids: number }>({
+export const ASID_BUSY = defineFault<{ kind: string; asids: number }>({
   check: 'kvm-asid-busy',
   layer: 'kvm',
   command: 'sev_asid_new',
   code: errno('EBUSY'),
   title: 'All ASIDs are in use',
-  message: (o) => `All ${o.asids} ASIDs for SEV-ES and SNP guests are in use.`,
+  message: (o) => `All ${o.asids} ASIDs for ${o.kind} guests are in use.`,
   why: 'Each guest needs an ASID, which selects its key in the memory controller. ASIDs of ended guests come back after WBINVD on all cores and a flush of the data fabric; there are none.',
-  hint: 'End another guest, or raise "SEV-ES ASID Space Limit" in the BIOS.',
+  hint: 'End another guest, or change "SEV-ES ASID Space Limit" in the BIOS.',
   reference: 'Linux arch/x86/kvm/svm/sev.c sev_asid_new()',
   confirmed: true,
 });
@@ -46,12 +46,13 @@ export const ASID_FLUSH = defineFault({
   confirmed: true,
 });
 
-/** sev_asid_new() for an SEV-ES or SNP guest: `ret` is the ASID. */
-export function* sevAsidNew(machine: Machine): Op<IoctlResult> {
+/** sev_asid_new(): `ret` is the ASID. SEV-ES and SNP guests share one range, `encryptedState`; plain SEV has the other. */
+export function* sevAsidNew(machine: Machine, encryptedState: boolean): Op<IoctlResult> {
   const { asids, asidsToReclaim } = machine.kvm;
-  const min = 1;
-  const max = machine.processor.minSevAsid - 1;
-  if (min > max) return refuse(ASID_NONE, { min, max });
+  const { minSevAsid, maxAsid } = machine.processor;
+  const [min, max] = encryptedState ? [1, minSevAsid - 1] : [minSevAsid, maxAsid];
+  const kind = encryptedState ? 'SEV-ES and SNP' : 'SEV';
+  if (min > max) return refuse(ASID_NONE, { kind, min, max });
   let asid = firstFree(asids, min, max);
   if (asid === undefined && asidsToReclaim.size > 0) {
     const recycled = yield* sevRecycleAsids(machine);
@@ -59,7 +60,7 @@ export function* sevAsidNew(machine: Machine): Op<IoctlResult> {
     if (recycled.fault) return { ...recycled, fwError: 0 };
     asid = firstFree(asids, min, max);
   }
-  if (asid === undefined) return refuse(ASID_BUSY, { asids: max - min + 1 });
+  if (asid === undefined) return refuse(ASID_BUSY, { kind, asids: max - min + 1 });
   asids.add(asid);
   return { ret: asid, fwError: 0 };
 }

@@ -131,7 +131,7 @@ export function* sevGuestInit2(machine: Machine, vm: KvmVm, cmd: SevCmd): Op<Ioc
   vm.sevActive = true;
   vm.vmsaFeatures = init.vmsaFeatures | (snp ? SNP_ACTIVE : 0n);
   vm.ghcbVersion = encryptedState && init.ghcbVersion === 0 ? GHCB_VERSION_MAX : init.ghcbVersion;
-  const asid = yield* sevAsidNew(machine);
+  const asid = yield* sevAsidNew(machine, encryptedState);
   if (asid.fault) return giveUp(vm, asid);
   vm.asid = asid.ret;
   yield* sevPlatformInit(machine);

@@ -3,11 +3,9 @@ import { wbinvdOnAllCores } from '../asp/state.js';
 import { defineFault, type Fault, formatCode } from '../fault.js';
 import type { Machine } from '../machine.js';
 import { freePage } from '../memory/system-memory.js';
-import { INSTRUCTION_CODE } from '../rmp/instruction.js';
-import { psmash } from '../rmp/psmash.js';
-import { headOf } from '../rmp/table.js';
 import { errno } from '../spec/errno.js';
 import { inFrame, type Op } from '../timeline/event.js';
+import { kvmGmemFreeFolios } from './mmu/kvm-gmem-free-folios.js';
 import { refuse } from './result.js';
 import { rmpMakeShared, snpLeakPages, snpLookupRmpentry } from './rmp-helpers.js';
 import { sevAsidFree } from './sev-asid.js';
@@ -58,8 +56,9 @@ export function sevVmDestroy(machine: Machine, vm: KvmVm): Op<Teardown> {
         if (vcpu.vmsaPfn !== undefined) yield* giveBack(machine, vcpu.vmsaPfn, faults);
       }
       for (const gmem of vm.gmems.values()) {
-        for (const folio of gmem.folios.values()) yield* giveBack(machine, folio.pfn, faults);
+        const frames = [...gmem.folios.values()].map((folio) => folio.pfn);
         gmem.folios.clear();
+        faults.push(...(yield* kvmGmemFreeFolios(machine, frames)));
       }
       wbinvdOnAllCores(machine.asp);
       yield* snpGuestReqCleanup(machine, vm);
@@ -76,15 +75,11 @@ export function sevVmDestroy(machine: Machine, vm: KvmVm): Op<Teardown> {
   );
 }
 
-/** gmem_invalidate and sev_free_vcpu: RMPUPDATE to shared, then free; a page that fails is leaked. */
+/** sev_free_vcpu(): RMPUPDATE to shared, then free; a page that fails is leaked. */
 function* giveBack(machine: Machine, pfn: Pfn, faults: Fault[]): Op<void> {
   if (machine.kvm.leaked.includes(pfn)) return;
   const lookup = snpLookupRmpentry(machine, pfn);
   if (lookup.ok && lookup.assigned) {
-    if (lookup.level2M) {
-      const { code, fault } = yield* psmash(machine, headOf(pfn));
-      if (code !== INSTRUCTION_CODE.SUCCESS && fault) faults.push(fault);
-    }
     const shared = yield* rmpMakeShared(machine, pfn);
     if (shared.fault) {
       faults.push(shared.fault);

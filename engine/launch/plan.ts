@@ -1,5 +1,6 @@
 import type { Gpa } from '../address.js';
 import type { SourceLocation } from '../fault.js';
+import type { AttackPlan } from '../spec/attacks.js';
 import type { PageType } from '../spec/page-type.js';
 import type { FirmwareProfile, KvmProfile, ProcessorProfile } from '../spec/versions.js';
 
@@ -16,6 +17,12 @@ export interface LaunchPlan {
     readonly kvm: KvmProfile;
     /** Bytes. */
     readonly memory: number;
+    /** Module parameter kvm_amd.sev_snp; default true. */
+    readonly sevSnp?: boolean;
+    /** guest_memfd with folios of 2 MiB; default false. */
+    readonly hugePages?: boolean;
+    /** The host attacks the guest; default: it does not. */
+    readonly attack?: AttackPlan;
   };
   readonly vm: {
     readonly vmm: VmmName;
@@ -26,6 +33,8 @@ export interface LaunchPlan {
     readonly memory: number;
     /** SEV_FEATURES as they will be measured, SNPActive included. */
     readonly vmsaFeatures: bigint;
+    /** Certificate table that the VMM gives a guest with its attestation report, where KVM asks for one. */
+    readonly certificates?: Uint8Array;
   };
   /** Places where the launch can stop, in the order in which the VMM reaches them. */
   readonly entries: readonly LaunchEntry[];
@@ -37,6 +46,8 @@ export interface LaunchPlan {
   readonly finish: PlanFinish;
   /** The firmware image, if an entry has one. */
   readonly firmware?: PlanFirmware;
+  /** The IGVM file, if an entry has one. */
+  readonly igvm?: PlanIgvm;
   readonly expect: { readonly digest?: Uint8Array; readonly at?: SourceLocation };
 }
 
@@ -81,6 +92,24 @@ export interface PlanFirmware {
   readonly base: Gpa;
   /** AP reset address from the SEV-ES reset block. */
   readonly resetEip?: number;
+}
+
+export interface PlanIgvm {
+  readonly path: string;
+  /** Index into LaunchPlan.entries. */
+  readonly entry: number;
+  readonly at: SourceLocation;
+  /** Memory that the file wants, in its order; where the machine has none it gets a region of its own. */
+  readonly regions: readonly PlanIgvmRegion[];
+}
+
+export interface PlanIgvmRegion {
+  readonly gpa: Gpa;
+  readonly length: number;
+  /** Number of the directive in the file. */
+  readonly directive: number;
+  /** Only made private, not loaded. */
+  readonly required: boolean;
 }
 
 export interface PlanFinish {

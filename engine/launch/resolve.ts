@@ -1,6 +1,7 @@
-import { hex } from '../address.js';
+import { gpa, hex, PAGE_SIZE } from '../address.js';
 import { type Crypto, portableCrypto } from '../crypto.js';
 import { defineFault, type Fault, type TextRange } from '../fault.js';
+import { ATTACK_NAMES } from '../spec/attacks.js';
 import { cpuModel } from '../spec/cpu-models.js';
 import {
   FIRMWARE_ABI_MAX,
@@ -13,6 +14,7 @@ import {
 import { SNP_ACTIVE } from '../spec/vmsa-layout.js';
 import { isNewerThan, modelCpuidPage } from './cpuid/model-page.js';
 import type { FileSource } from './file-source.js';
+import { IGVM_TWICE, IGVM_WITH_FIRMWARE } from './igvm/vmm-faults.js';
 import type { ParsedManifest } from './manifest/parse.js';
 import type { ManifestTree, UpdateTree } from './manifest/tree.js';
 import { type LaunchEntry, type LaunchPlan, type PlanFirmware, type PlanUpdate, VMM_NAMES } from './plan.js';
@@ -21,6 +23,7 @@ import { entriesOf } from './resolve/entries.js';
 import * as faults from './resolve/faults.js';
 import { resolveFinish } from './resolve/finish.js';
 import { resolveFirmware } from './resolve/firmware.js';
+import { type ResolvedIgvm, resolveIgvm } from './resolve/igvm.js';
 import { resolvePages } from './resolve/pages.js';
 import { resolvePolicy } from './resolve/policy.js';
 import { resolveVmsas } from './resolve/vmsas.js';
@@ -45,6 +48,7 @@ export const DEFAULTS = {
   firmwareMinor: 55,
   kvm: '6.11',
   hostMemory: 4 * 2 ** 30,
+  attackPage: 0xa0_0000,
   vmm: 'qemu',
   vcpus: 1,
   cpu: 'EPYC-Milan-v2',
@@ -80,39 +84,49 @@ export function resolvePlan(parsed: ParsedManifest, files: FileSource, crypto: C
   const cpuidPage = (): Uint8Array => modelCpuidPage(vm.cpu, host.processor, vm.vcpus);
 
   let firmware: PlanFirmware | undefined;
+  let igvm: (ResolvedIgvm & { readonly entry: number }) | undefined;
   const entries: LaunchEntry[] = [...entriesOf(parsed, launch.update)];
   const entryOf = new Map(entries.map((entry, position) => [entry.updateIndex, position]));
   const updates: PlanUpdate[] = [];
   for (const item of launch.update) {
     const entry = entryOf.get(item.index) ?? -1;
-    const resolved = updatesOf(item);
+    const resolved = updatesOf(item, entry);
     updates.push(...resolved.map((update) => ({ ...update, entry })));
+  }
+  const igvmTree = launch.update.find((item) => item.kind === 'igvm');
+  if (igvmTree && launch.update.some((item) => item.kind === 'firmware')) {
+    refuse(context, IGVM_WITH_FIRMWARE, { path: igvmTree.path.value }, igvmTree.path.range);
+    context.blocked = true;
   }
   if (updates.length === 0 && !context.blocked)
     refuse(context, faults.MANIFEST_EMPTY_UPDATE, {}, launch.updateKey ?? launch.key);
 
+  // QEMU takes the features of the VM from the VMSA in an IGVM file.
+  const vmsaFeatures = tree.vm.vmsaFeatures ? vm.vmsaFeatures : (igvm?.vmsaFeatures ?? vm.vmsaFeatures);
   const vmsas = resolveVmsas(
     context,
     launch.update.filter((u) => u.kind === 'vmsa'),
-    { vmm: vm.vmm, vcpus: vm.vcpus, signature: cpuModel(vm.cpu)?.signature ?? 0, features: vm.vmsaFeatures },
+    { vmm: vm.vmm, vcpus: vm.vcpus, signature: cpuModel(vm.cpu)?.signature ?? 0, features: vmsaFeatures },
     firmware?.resetEip,
+    igvm?.vmsas,
   );
   const expected = tree.expect.digest;
   const unfinished = {
     file: parsed.file,
     host,
-    vm,
+    vm: { ...vm, vmsaFeatures },
     entries,
     updates,
-    start: { policy, gosvw: launch.gosvw?.value ?? new Uint8Array(16) },
+    start: { policy: igvm?.policy ?? policy, gosvw: launch.gosvw?.value ?? new Uint8Array(16) },
     vmsas,
     ...(firmware ? { firmware } : {}),
+    ...(igvm ? { igvm: { path: igvm.path, entry: igvm.entry, at: igvm.at, regions: igvm.regions } } : {}),
     expect: expected ? { digest: expected.value, at: locate(context, expected.range) } : {},
   };
-  const finish = resolveFinish(context, launch.finish, unfinished);
+  const finish = resolveFinish(context, launch.finish, unfinished, igvm?.identity);
   return { ...(context.blocked ? {} : { plan: { ...unfinished, finish } }), faults: context.faults };
 
-  function updatesOf(item: UpdateTree): readonly Omit<PlanUpdate, 'entry'>[] {
+  function updatesOf(item: UpdateTree, entry: number): readonly Omit<PlanUpdate, 'entry'>[] {
     switch (item.kind) {
       case 'firmware': {
         const resolved = resolveFirmware(context, item, vm, cpuidPage);
@@ -126,11 +140,22 @@ export function resolvePlan(parsed: ParsedManifest, files: FileSource, crypto: C
       case 'vmsa':
         return [];
       case 'igvm':
-        context.blocked = true;
-        refuse(context, faults.MANIFEST_IGVM_NOT_IMPLEMENTED, { path: item.path.value }, item.path.range);
-        return [];
+        if (igvm) {
+          refuse(context, IGVM_TWICE, { path: item.path.value }, item.path.range);
+          context.blocked = true;
+          return [];
+        }
+        igvm = withEntry(resolveIgvm(context, item, { ...vm, policy: launch?.policy && policy }, cpuidPage), entry);
+        return igvm?.updates ?? [];
     }
   }
+}
+
+function withEntry<T extends object>(
+  value: T | undefined,
+  entry: number,
+): (T & { readonly entry: number }) | undefined {
+  return value && { ...value, entry };
 }
 
 function isBlocking(problem: Fault, tree: ManifestTree): boolean {
@@ -146,12 +171,17 @@ function inside(inner: TextRange, outer: TextRange | undefined): boolean {
 function hostOf({ host }: ManifestTree): LaunchPlan['host'] {
   const processor = PROCESSORS.find((p) => p === host.processor?.value) ?? DEFAULTS.processor;
   const kvm = KVM_RELEASES.find((k) => k === host.kvm?.value) ?? DEFAULTS.kvm;
+  const attack = ATTACK_NAMES.find((name) => name === host.attack?.value);
+  const page = host.attackPage?.value ?? DEFAULTS.attackPage;
   const minor = Number(host.firmware?.value.split('.')[1] ?? DEFAULTS.firmwareMinor);
   return {
     processor: PROCESSOR_PROFILES[processor],
     firmware: firmwareProfile(Math.min(minor, FIRMWARE_ABI_MAX)),
     kvm: KVM_PROFILES[kvm],
     memory: host.memory?.value ?? DEFAULTS.hostMemory,
+    ...(host.sevSnp ? { sevSnp: host.sevSnp.value } : {}),
+    ...(host.hugePages ? { hugePages: host.hugePages.value } : {}),
+    ...(attack ? { attack: { name: attack, page: gpa(page - (page % PAGE_SIZE)) } } : {}),
   };
 }
 

@@ -16,6 +16,24 @@ export function vmplMaskText(mask: number): string {
   return letters + shadow + reserved;
 }
 
+const PERMISSION_WORDS = ['read', 'write', 'execute at CPL 3', 'execute at CPL 0 to 2', 'supervisor shadow stack'];
+
+/** The permissions of a mask in words: `read, write`, or `no access`. */
+export function vmplMaskWords(mask: number): string {
+  const words = PERMISSION_WORDS.filter((_, bit) => (mask >> bit) & 1);
+  return words.length === 0 ? 'no access' : words.join(', ');
+}
+
+/** Who holds the page, from the point of view of the guest with this ASID. */
+export function ownerText(entry: RmpEntry, asid: number): string {
+  if (!entry.assigned) return entry.immutable ? 'fixed as memory of the hypervisor' : 'assigned to no guest';
+  if (entry.asid === 0)
+    return entry.immutable ? 'held by the firmware' : 'given back by the firmware, not yet reclaimed';
+  return entry.asid === asid
+    ? `assigned to this guest (ASID ${asid})`
+    : `assigned to the guest with ASID ${entry.asid}`;
+}
+
 const bit = (set: boolean): string => (set ? '1' : '0');
 
 /** The fields of an entry, in the order of the raw format. `initialised`: see pageState. */

@@ -251,13 +251,15 @@ export function* rmpUpdate(machine: RmpMachine, frame: Pfn, state: RmpState): Op
     'hardware',
     'RMPUPDATE',
     { args, page: state.asid === 0 ? undefined : { gfn: gfnOf(state.gpa), pfn: frame } },
-    function* () {
-      const refused = refusal(machine, frame, state);
-      if (refused) return refused;
-      const change = writeEntry(machine.rmp, frame, updated(readEntry(machine.rmp, frame), state));
-      yield rmpEvent(machine.stack, 'RMPUPDATE', change);
-      return INSTRUCTION_SUCCESS;
-    },
+    () => update(machine, frame, state),
     describeInstruction,
   );
+}
+
+function* update(machine: RmpMachine, frame: Pfn, state: RmpState): Op<InstructionResult> {
+  const refused = refusal(machine, frame, state);
+  if (refused) return refused;
+  const change = writeEntry(machine.rmp, frame, updated(readEntry(machine.rmp, frame), state));
+  yield rmpEvent(machine.stack, 'RMPUPDATE', change);
+  return INSTRUCTION_SUCCESS;
 }

@@ -159,7 +159,12 @@ export function effectiveEntry(rmp: Rmp, frame: Pfn): RmpEntry {
   if (index === 0) return readEntry(rmp, frame);
   const head = readEntry(rmp, headOf(frame));
   if (!head.assigned || !head.pageSize2M) return readEntry(rmp, frame);
-  return { ...head, gpa: gpa(head.gpa + index * PAGE_SIZE), subPageCount: 0 };
+  // A Firmware page has no guest address; a number there would make it a Metadata page.
+  return {
+    ...head,
+    gpa: head.asid === 0 && head.gpa === 0 ? head.gpa : gpa(head.gpa + index * PAGE_SIZE),
+    subPageCount: 0,
+  };
 }
 
 /** True if any 4 KiB sub-page of the region of `frame` is assigned. */

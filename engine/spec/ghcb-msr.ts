@@ -59,8 +59,8 @@ export const TERMINATION_REASONS: Readonly<Record<number, readonly string[]>> = 
 
 function features(bitmap: bigint): string {
   const names: string[] = [];
-  for (let bit = 0; bit < 52; bit++) {
-    if ((bitmap >> BigInt(bit)) & 1n) names.push(HYPERVISOR_FEATURES[bit] ?? `bit ${bit}`);
+  for (let bit = 0, rest = bitmap; rest !== 0n; bit++, rest >>= 1n) {
+    if (rest & 1n) names.push(HYPERVISOR_FEATURES[bit] ?? `bit ${bit}`);
   }
   return names.length > 0 ? names.join(', ') : 'none';
 }

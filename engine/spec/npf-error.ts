@@ -11,6 +11,45 @@ export interface NpfErrorBit {
   readonly clear?: string;
 }
 
+/** The bits as numbers, to be added or tested: those above 31 are exact in a double, but out of reach of `|` and `&`. */
+export const NPF = {
+  P: 1,
+  W: 2,
+  U: 4,
+  RSV: 8,
+  ID: 16,
+  SS: 64,
+  RMP: 2 ** 31,
+  FINAL: 2 ** 32,
+  WALK: 2 ** 33,
+  ENC: 2 ** 34,
+  SIZEM: 2 ** 35,
+  VMPL: 2 ** 36,
+  SSS: 2 ** 37,
+} as const;
+
+/** What of a nested access EXITINFO1 tells, whichever check it fails. */
+export interface NestedAccess {
+  readonly kind: 'read' | 'write' | 'execute';
+  /** The access is one of the guest page-table walk. */
+  readonly walk: boolean;
+  /** Effective C-bit of the access; walks and fetches are private in any case. */
+  readonly encrypted: boolean;
+}
+
+/**
+ * The bits of EXITINFO1 that describe the access: W, U, ID, final or walk, ENC. The caller adds those that describe
+ * the failure: P, RSV, RMP, SIZEM, VMPL. An access to a guest page table counts as a data write of user mode, even if
+ * it only reads for a fetch (APM vol. 2, 15.25.6; Linux arch/x86/kvm/mmu/paging_tmpl.h, `nested_access`).
+ */
+export function npfAccessBits({ kind, walk, encrypted }: NestedAccess): number {
+  if (walk) return NPF.U + NPF.W + NPF.WALK + NPF.ENC;
+  const isFetch = kind === 'execute';
+  return (
+    NPF.U + NPF.FINAL + (kind === 'write' ? NPF.W : 0) + (isFetch ? NPF.ID : 0) + (encrypted || isFetch ? NPF.ENC : 0)
+  );
+}
+
 export const NPF_ERROR_BITS: readonly NpfErrorBit[] = [
   { bit: 0, name: 'P', set: 'the nested page table entry was present', clear: 'no nested page table entry' },
   { bit: 1, name: 'W', set: 'the access was a write', clear: 'the access was no write' },

@@ -28,6 +28,10 @@ export interface ProcessorProfile {
   readonly minSevAsid: number;
   /** SEV_FEATURES bit 5. */
   readonly debugSwap: boolean;
+  /** CPUID 8000_001F EAX bit 6: the RMPQUERY instruction. */
+  readonly rmpquery: boolean;
+  /** CPUID 8000_001F EAX bit 9: TSC_AUX is part of the VMSA, and KVM does not intercept it (U for Milan). */
+  readonly tscAuxVirtualization: boolean;
   readonly smt: boolean;
 }
 
@@ -41,6 +45,8 @@ export const PROCESSOR_PROFILES: Readonly<Record<ProcessorName, ProcessorProfile
     maxAsid: 509,
     minSevAsid: 100,
     debugSwap: false,
+    rmpquery: false,
+    tscAuxVirtualization: false,
     smt: true,
   },
   genoa: {
@@ -52,6 +58,8 @@ export const PROCESSOR_PROFILES: Readonly<Record<ProcessorName, ProcessorProfile
     maxAsid: 1006,
     minSevAsid: 100,
     debugSwap: true,
+    rmpquery: true,
+    tscAuxVirtualization: true,
     smt: true,
   },
   turin: {
@@ -63,6 +71,8 @@ export const PROCESSOR_PROFILES: Readonly<Record<ProcessorName, ProcessorProfile
     maxAsid: 1006,
     minSevAsid: 100,
     debugSwap: true,
+    rmpquery: true,
+    tscAuxVirtualization: true,
     smt: true,
   },
 };
@@ -113,6 +123,25 @@ export interface KvmProfile {
   readonly secureTsc: boolean;
   /** KVM_SEV_INIT2 allocates the pages of guest requests; v15 takes pages of the guest for them. */
   readonly guestRequestBuffers: boolean;
+  /** How a list of page state changes is cut into exits: as posted, with the fix-up as posted (23/23), as merged. */
+  readonly pscAlgorithm: 'v15' | 'v15+fixes' | '6.11';
+  /** The GHCB checks refuse request and response pages that are not aligned or equal; v15 wants RAX and RBX instead. */
+  readonly guestRequestPagesChecked: boolean;
+  /** An extended guest request asks the VMM for certificates (KVM_EXIT_VMGEXIT); without it KVM gives an empty table. */
+  readonly extGuestRequestExits: boolean;
+  /** A refused AP creation nevertheless takes the VMSA from the target vCPU and parks it. */
+  readonly apCreationParksOnError: boolean;
+  /** SEV_FEATURES that a new VMSA must have in common with the VM: the two injection modes, or all. */
+  readonly apCreationFeatureMask: bigint;
+  /** npf_interception() calls the RMP fault handler also after an error of the MMU (repaired by patch 22/23 of May 2024). */
+  readonly rmpFaultAfterError: boolean;
+  /**
+   * fast_page_fault() takes a write to a mapped page as spurious although it is private where the frame is shared, or
+   * the reverse: the guest faults for ever (repaired by patch 21/23 of May 2024).
+   */
+  readonly fastPageFaultIgnoresPrivate: boolean;
+  /** guest_memfd remembers that a page is prepared; before, each fault looks into the RMP. */
+  readonly gmemPrepareOnce: boolean;
 }
 
 const V15: KvmProfile = {
@@ -130,10 +159,26 @@ const V15: KvmProfile = {
   snpNeedsInit: false,
   secureTsc: false,
   guestRequestBuffers: false,
+  pscAlgorithm: 'v15',
+  guestRequestPagesChecked: false,
+  extGuestRequestExits: true,
+  apCreationParksOnError: true,
+  apCreationFeatureMask: 0x18n, // RestrictedInjection, AlternateInjection
+  rmpFaultAfterError: true,
+  fastPageFaultIgnoresPrivate: true,
+  gmemPrepareOnce: false,
+};
+
+const V15_FIXES: KvmProfile = {
+  ...V15,
+  release: 'v15+fixes',
+  pscAlgorithm: 'v15+fixes',
+  rmpFaultAfterError: false,
+  fastPageFaultIgnoresPrivate: false,
 };
 
 const V6_11: KvmProfile = {
-  ...V15,
+  ...V15_FIXES,
   release: '6.11',
   contextBeforeChecks: false,
   populateRefusesPresent: false,
@@ -141,12 +186,17 @@ const V6_11: KvmProfile = {
   copyFaultReturnsCount: false,
   attributeCheckInPopulate: true,
   guestRequestBuffers: true,
+  pscAlgorithm: '6.11',
+  guestRequestPagesChecked: true,
+  extGuestRequestExits: false,
+  apCreationParksOnError: false,
   populateFailurePunches: false,
+  gmemPrepareOnce: true,
 };
 
 export const KVM_PROFILES: Readonly<Record<KvmRelease, KvmProfile>> = {
   v15: V15,
-  'v15+fixes': { ...V15, release: 'v15+fixes' },
+  'v15+fixes': V15_FIXES,
   '6.11': V6_11,
   '6.18': {
     ...V6_11,
@@ -157,5 +207,6 @@ export const KVM_PROFILES: Readonly<Record<KvmRelease, KvmProfile>> = {
     policyFeatureBits: 0x3e0_0000n,
     snpNeedsInit: true,
     secureTsc: true,
+    apCreationFeatureMask: 0xffff_ffff_ffff_ffffn,
   },
 };

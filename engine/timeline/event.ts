@@ -2,8 +2,11 @@ import type { Gfn, Pfn } from '../address.js';
 import type { Fault, Operands } from '../fault.js';
 import type { RmpChange } from '../rmp/table.js';
 
-/** Layers of the stack, outermost first: a manifest entry, the VMM, a KVM ioctl, a firmware command, an instruction. */
-export type FrameLayer = 'launch' | 'vmm' | 'kvm' | 'firmware' | 'hardware';
+/**
+ * Layers of the stack, outermost first: a manifest entry, the VMM, a KVM ioctl, a firmware command, an instruction of
+ * the host; `guest` is a vCPU between VMRUN and #VMEXIT.
+ */
+export type FrameLayer = 'launch' | 'vmm' | 'kvm' | 'firmware' | 'hardware' | 'guest';
 
 /** One active operation. A KVM handler, a firmware command and the page at hand are frames. */
 export interface Frame {
@@ -36,7 +39,58 @@ export type EngineEvent =
       readonly depth: number;
       readonly source: 'vmm' | 'kvm' | 'firmware';
       readonly text: string;
-    };
+    }
+  | GuestEvent;
+
+/** Which vCPU, and where it stands: RIP, and instructions retired on the machine so far. */
+interface GuestPosition {
+  readonly depth: number;
+  readonly vcpu: number;
+  readonly rip: bigint;
+  readonly instructions: number;
+}
+
+/** What happens between VMRUN and #VMEXIT. */
+export type GuestEvent =
+  /** #VMEXIT: the state has been saved to the VMSA. Codes as in engine/spec/exit-code.ts. */
+  | ({
+      readonly kind: 'exit';
+      readonly exitCode: bigint;
+      readonly exitInfo1: bigint;
+      readonly exitInfo2: bigint;
+      /** Value of the GHCB MSR, for VMGEXIT. */
+      readonly ghcb: bigint;
+      /** Why, for an RMP fault or a VMRUN that failed. */
+      readonly fault?: Fault;
+    } & GuestPosition)
+  /** An exception is delivered to the guest; `rip` is where it happened. */
+  | ({
+      readonly kind: 'exception';
+      readonly vector: number;
+      readonly errorCode: number | undefined;
+      /** CR2 of #PF, and of #VC with error code 0x404. */
+      readonly address: bigint | undefined;
+      readonly fault?: Fault;
+    } & GuestPosition)
+  /** PVALIDATE, RMPADJUST or RMPQUERY is done; `rmp` events of its changes come before. */
+  | ({
+      readonly kind: 'instruction';
+      readonly name: 'PVALIDATE' | 'RMPADJUST' | 'RMPQUERY';
+      readonly operands: Operands;
+      /** EAX. */
+      readonly code: number;
+      readonly carry: boolean;
+      readonly fault?: Fault;
+    } & GuestPosition)
+  /** Output of the guest on an emulated device, as it comes: not necessarily whole lines. */
+  | {
+      readonly kind: 'console';
+      readonly depth: number;
+      readonly source: 'serial' | 'debugcon';
+      readonly text: string;
+    }
+  /** No event of the machine: a place where whoever drives the run may stop. Not counted as a position. */
+  | ({ readonly kind: 'control'; readonly reason: 'slice' | 'breakpoint' } & GuestPosition);
 
 /** One step of the launch digest chain. */
 export interface DigestUpdate {
@@ -72,7 +126,8 @@ export interface FrameOptions {
 
 /**
  * Runs `body` as a frame: yields `enter` (the frame is on the stack, nothing has run), the body's events, and
- * `leave` with the result in words.
+ * `leave` with the result in words. Where frames come by the thousand `body` calls a generator function declared once:
+ * the first call of one that was made on the spot costs V8 some microseconds and garbage in its old generation.
  */
 export function* inFrame<T>(
   stack: FrameStack,

@@ -6,6 +6,7 @@ import { pageState } from '../rmp/page-state.js';
 import type { RmpChange } from '../rmp/table.js';
 import { pageTypeName } from '../spec/page-type.js';
 import type { EngineEvent, Frame } from './event.js';
+import { guestEventJson, guestEventText } from './format-guest.js';
 
 /** One readable line for an event, indented by its depth. */
 export function formatEvent(event: EngineEvent): string {
@@ -27,6 +28,8 @@ export function eventText(event: EngineEvent): string {
     }
     case 'log':
       return `${LOG_SOURCE[event.source]}: ${event.text}`;
+    default:
+      return guestEventText(event);
   }
 }
 
@@ -89,6 +92,8 @@ export function eventJson(event: EngineEvent): JsonObject {
     }
     case 'log':
       return { event: 'log', depth: event.depth, source: event.source, text: event.text };
+    default:
+      return guestEventJson(event);
   }
 }
 

@@ -7,7 +7,31 @@ export interface LaunchOutcome {
   /** 48 bytes; only a complete launch has one. */
   readonly digest?: Uint8Array;
   readonly fault?: Fault;
+  /** How the guest ended, if it was run. */
+  readonly exit?: GuestExit;
 }
+
+/** How a run of the guest ends. Where it is no orderly end `fault` says why, in one readable paragraph. */
+export type GuestExit =
+  /** GHCB termination request. */
+  | {
+      readonly reason: 'termination';
+      readonly set: number;
+      readonly code: number;
+      /** In words. */
+      readonly meaning: string;
+      readonly fault?: Fault;
+    }
+  /** Triple fault. */
+  | { readonly reason: 'shutdown'; readonly fault?: Fault }
+  /** The guest switched the machine off, or reset it, by a device. */
+  | { readonly reason: 'power-off' | 'reset' }
+  /** Every vCPU waits, and nothing can wake one. */
+  | { readonly reason: 'halted'; readonly fault?: Fault }
+  /** VMM, KVM or the emulated processor could not go on. */
+  | { readonly reason: 'fault'; readonly fault: Fault }
+  /** The limit of instructions was reached. */
+  | { readonly reason: 'limit'; readonly instructions: number };
 
 /** A launch being executed. `position` counts the events consumed; the machine stands right after `last`. */
 export interface LaunchRun {
@@ -32,7 +56,7 @@ export function nextEvent(run: LaunchRun): EngineEvent | undefined {
     run.outcome = step.value;
     return undefined;
   }
-  run.position++;
+  if (step.value.kind !== 'control') run.position++;
   run.last = step.value;
   return step.value;
 }

@@ -1,28 +1,17 @@
-import { type Gpa, gpa, hex, hva } from '../address.js';
+import { gpa, hex, hva } from '../address.js';
 import { view } from '../bytes.js';
 import { defineFault, type Fault, faultAt, makeFault } from '../fault.js';
-import { kvmCreateGuestMemfd } from '../kvm/ioctl/kvm-create-guest-memfd.js';
 import { kvmCreateVcpu } from '../kvm/ioctl/kvm-create-vcpu.js';
-import { kvmSetMemoryAttributes } from '../kvm/ioctl/kvm-set-memory-attributes.js';
 import { kvmSetSregs } from '../kvm/ioctl/kvm-set-sregs.js';
-import { kvmSetUserMemoryRegion2 } from '../kvm/ioctl/kvm-set-user-memory-region2.js';
-import type { IoctlResult } from '../kvm/result.js';
-import {
-  encodeCreateGuestMemfd,
-  encodeMemoryAttributes,
-  encodeMemoryRegion2,
-  KVM_MEM_GUEST_MEMFD,
-  KVM_MEMORY_ATTRIBUTE_PRIVATE,
-} from '../kvm/uapi/memory-structs.js';
-import { reserveUser } from '../memory/user-memory.js';
-import type { Op } from '../timeline/event.js';
-import { inVmm, passStruct, report, type Vmm, type VmmStep, vmOf } from './context.js';
+import { lowMemory } from '../launch/q35-memory.js';
+import { mapAnonymous } from '../memory/user-memory.js';
+import { inVmm, report, type Vmm, type VmmStep, vmOf } from './context.js';
 import { firmwareAt } from './firmware-location.js';
+import { kvmArchInitVcpu } from './kvm-arch-init-vcpu.js';
+import { kvmSetPhysMem, ramBlockAdd } from './kvm-set-phys-mem.js';
+import { qigvmProcessFile } from './qigvm-process-file.js';
 
 const FOUR_GIB = 0x1_0000_0000;
-/** QEMU hw/i386/pc_q35.c: with this much RAM or more, what lies below 4 GiB is cut to 2 GiB. */
-const Q35_LOWMEM_LIMIT = 0xb000_0000;
-const Q35_LOWMEM = 0x8000_0000;
 
 export const FIRMWARE_SIZE = defineFault<{ path: string; size: string }>({
   check: 'vmm-firmware-size',
@@ -96,6 +85,7 @@ export function* boardInit(vmm: Vmm): VmmStep {
     (yield* x86CpusInit(vmm)) ??
     (yield* pcMemoryInit(vmm)) ??
     (yield* x86BiosRomInit(vmm)) ??
+    (yield* qigvmProcessFile(vmm)) ??
     (yield* putRegisters(vmm))
   );
 }
@@ -105,6 +95,8 @@ function x86CpusInit(vmm: Vmm): VmmStep {
   return inVmm(vmm, 'x86_cpus_init', { vcpus, cpu }, function* () {
     for (let id = 0; id < vcpus; id++) {
       const { ret, fault } = yield* kvmCreateVcpu(vmm.machine, vmOf(vmm), id);
+      const vcpu = vmOf(vmm).vcpus[id];
+      if (!fault && vcpu) kvmArchInitVcpu(vcpu, cpu, vmm.plan.host.processor, vcpus);
       if (!fault) continue;
       yield report(vmm, `kvm_init_vcpu: kvm_get_vcpu failed (${id}): error ${ret}`);
       return fault;
@@ -117,7 +109,7 @@ function x86CpusInit(vmm: Vmm): VmmStep {
 function pcMemoryInit(vmm: Vmm): VmmStep {
   const { memory } = vmm.plan.vm;
   return inVmm(vmm, 'pc_memory_init', { ram_size: hex(memory) }, function* () {
-    const below = Math.min(memory, memory >= Q35_LOWMEM_LIMIT ? Q35_LOWMEM : Q35_LOWMEM_LIMIT);
+    const below = lowMemory(memory);
     const used = maxUsedGpa(memory - below);
     const limit = 2 ** PHYS_BITS - 1;
     if (vmm.plan.vm.vmm === 'qemu' && used > limit) {
@@ -126,7 +118,7 @@ function pcMemoryInit(vmm: Vmm): VmmStep {
     }
     const memfd = yield* ramBlockAdd(vmm, memory);
     if (memfd.fault) return memfd.fault;
-    const base = reserveUser(vmm.machine.user, memory);
+    const base = mapAnonymous(vmm.machine.user, vmm.machine, 'pc.ram', memory);
     const low = yield* kvmSetPhysMem(vmm, { name: 'ram-below-4g', gpa: gpa(0), size: below, hva: base }, memfd.ret, 0);
     if (low || memory <= below) return low;
     const above = { name: 'ram-above-4g', gpa: gpa(FOUR_GIB), size: memory - below, hva: hva(base + below) };
@@ -152,7 +144,7 @@ function x86BiosRomInit(vmm: Vmm): VmmStep {
     }
     const memfd = yield* ramBlockAdd(vmm, size);
     if (memfd.fault) return atFirmware(vmm, memfd.fault);
-    const start = reserveUser(vmm.machine.user, size);
+    const start = mapAnonymous(vmm.machine.user, vmm.machine, 'pc.bios', size);
     if (vm.vmm === 'qemu') {
       const lost = yield* x86FirmwareConfigure(vmm, path, resetEip);
       if (lost) return lost;
@@ -183,50 +175,6 @@ function* nothing(): VmmStep {
 function atFirmware(vmm: Vmm, fault: Fault): Fault {
   const at = firmwareAt(vmm.plan);
   return at ? faultAt(fault, at) : fault;
-}
-
-function* ramBlockAdd(vmm: Vmm, size: number): Op<IoctlResult> {
-  const argp = passStruct(vmm, encodeCreateGuestMemfd({ size, flags: 0n }));
-  const result = yield* kvmCreateGuestMemfd(vmm.machine, vmOf(vmm), argp);
-  if (result.fault) yield report(vmm, `failed to create guest_memfd: error ${result.ret}`);
-  return result;
-}
-
-/** QEMU kvm_set_phys_mem(): the slot, and the whole of it private at once. */
-function kvmSetPhysMem(
-  vmm: Vmm,
-  region: { readonly name: string; readonly gpa: Gpa; readonly size: number; readonly hva: number },
-  fd: number,
-  offset: number,
-): VmmStep {
-  const { name, size } = region;
-  const args = { region: name, gpa: hex(region.gpa), size: hex(size) };
-  return inVmm(vmm, 'kvm_set_phys_mem', args, function* () {
-    const slot = encodeMemoryRegion2({
-      slot: vmm.nextSlot++,
-      flags: KVM_MEM_GUEST_MEMFD,
-      guestPhysAddr: region.gpa,
-      memorySize: size,
-      userspaceAddr: region.hva,
-      guestMemfdOffset: offset,
-      guestMemfd: fd,
-    });
-    const set = yield* kvmSetUserMemoryRegion2(vmm.machine, vmOf(vmm), passStruct(vmm, slot), name);
-    if (set.fault) {
-      yield report(vmm, `kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION2 failed, ret=${set.ret}`);
-      return set.fault;
-    }
-    vmm.regions.push({ name, gpa: region.gpa, size, hva: hva(region.hva) });
-    const attributes = yield* setPrivate(vmm, region.gpa, size);
-    if (attributes.fault) yield report(vmm, `failed to set memory (${hex(region.gpa)}+${hex(size)}) with attr 0x8`);
-    return attributes.fault;
-  });
-}
-
-/** QEMU kvm_set_memory_attributes_private(). */
-export function setPrivate(vmm: Vmm, address: number, size: number): Op<IoctlResult> {
-  const attributes = { address, size, attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE, flags: 0n };
-  return kvmSetMemoryAttributes(vmm.machine, vmOf(vmm), passStruct(vmm, encodeMemoryAttributes(attributes)));
 }
 
 const VMSA_SEV_FEATURES = 0x3b0;

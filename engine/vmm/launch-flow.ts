@@ -5,10 +5,11 @@ import { hostBoot } from '../kvm/host-boot.js';
 import type { LaunchEntry, LaunchPlan } from '../launch/plan.js';
 import type { Machine } from '../machine.js';
 import { inFrame, type Op } from '../timeline/event.js';
-import type { LaunchOutcome } from '../timeline/run.js';
+import type { GuestExit, LaunchOutcome } from '../timeline/run.js';
 import { boardInit } from './board-init.js';
 import { createVmm, describeStep, type Vmm, type VmmStep } from './context.js';
 import { checkObjectProperties } from './object-properties.js';
+import { runGuest } from './run-vm.js';
 import { kvmInit, sevCommonKvmInit } from './sev-common-kvm-init.js';
 import { checkMetadata, sevSnpLaunchFinish } from './sev-snp-launch-finish.js';
 import { sevSnpLaunchStart } from './sev-snp-launch-start.js';
@@ -44,9 +45,9 @@ function tooLarge(plan: LaunchPlan): Fault | undefined {
 
 /**
  * The launch as QEMU performs it, from the boot of the host to LAUNCH_FINISH: a frame for each entry of the plan.
- * It stops at the first fault, as QEMU exits. Order: QEMU accel/kvm/kvm-all.c, target/i386/sev.c, hw/i386/.
+ * It stops at the first fault, as QEMU exits. `andRun`: the guest runs then, in a frame without an entry. Order: QEMU accel/kvm/kvm-all.c, target/i386/sev.c, hw/i386/.
  */
-export function* launchFlow(plan: LaunchPlan, machine: Machine): Op<LaunchOutcome> {
+export function* launchFlow(plan: LaunchPlan, machine: Machine, andRun = false): Op<LaunchOutcome> {
   const refused = tooLarge(plan);
   if (refused) return { fault: refused };
   const vmm = createVmm(plan, machine);
@@ -71,7 +72,14 @@ export function* launchFlow(plan: LaunchPlan, machine: Machine): Op<LaunchOutcom
     const fault = yield* inEntry(vmm, index, entry, () => stepOf(vmm, kind));
     if (fault) return { fault };
   }
-  return { digest: launchDigest(vmm) };
+  const digest = launchDigest(vmm);
+  if (!andRun) return { digest };
+  return { digest, exit: yield* inFrame(machine.stack, 'launch', 'guest', {}, () => runGuest(vmm), describeExit) };
+}
+
+function describeExit(exit: GuestExit): { result: string; fault?: Fault } {
+  const fault = 'fault' in exit ? exit.fault : undefined;
+  return fault ? { result: exit.reason, fault } : { result: exit.reason };
 }
 
 /** Updates of one entry follow each other, unless the VMM has another order (EC2 measures CPUID pages last). */

@@ -11,12 +11,14 @@ export interface LaunchOptions {
   readonly crypto?: Crypto;
   /** Source of keys, nonces and ids; the same seed gives the same events. */
   readonly seed?: string;
+  /** The guest runs after LAUNCH_FINISH. Default: the launch ends there. */
+  readonly run?: boolean;
 }
 
 /** A launch on a new machine, before its first event. Advance it with `nextEvent` or `runUntil`. */
 export function launch(plan: LaunchPlan, options: LaunchOptions = {}): LaunchRun {
   const machine = createMachine(plan, options);
-  return startRun(plan, machine, launchFlow(plan, machine));
+  return startRun(plan, machine, launchFlow(plan, machine, options.run));
 }
 
 export interface DryRun extends LaunchOutcome {

@@ -3,7 +3,9 @@ import { defineFault, faultAt, makeFault } from '../fault.js';
 import { encodeSnpLaunchFinish } from '../kvm/uapi/sev-structs.js';
 import { parseOvmf } from '../launch/ovmf/image.js';
 import type { OvmfSection } from '../launch/ovmf/metadata.js';
+import type { PlanFinish } from '../launch/plan.js';
 import { mapUserAt, reserveUser } from '../memory/user-memory.js';
+import { attackFinish } from './attack/launch-attacks.js';
 import { inVmm, report, sevIoctl, type Vmm, type VmmStep } from './context.js';
 import { firmwareAt } from './firmware-location.js';
 import { fwErrorToStr } from './sev-fw-errlist.js';
@@ -50,8 +52,11 @@ function* snpPopulateMetadataPages(vmm: Vmm, sections: readonly OvmfSection[]): 
 }
 
 /** QEMU sev_snp_launch_finish(), after the updates. */
-export function sevSnpLaunchFinish(vmm: Vmm): VmmStep {
-  const { idBlock, idAuth, authorKey, vcekDisabled, hostData } = vmm.plan.finish;
+export function* sevSnpLaunchFinish(vmm: Vmm): VmmStep {
+  return yield* launchFinish(vmm, yield* attackFinish(vmm, vmm.plan.finish));
+}
+
+function launchFinish(vmm: Vmm, { idBlock, idAuth, authorKey, vcekDisabled, hostData }: PlanFinish): VmmStep {
   const args = { id_block: idBlock !== undefined, author_key: authorKey, vcek_disabled: vcekDisabled };
   return inVmm(vmm, 'sev_snp_launch_finish', args, function* () {
     const finish = encodeSnpLaunchFinish({

@@ -6,9 +6,10 @@ import type { PlanUpdate } from '../launch/plan.js';
 import { mapUserAt, readUser } from '../memory/user-memory.js';
 import { ERRNO } from '../spec/errno.js';
 import { PAGE_TYPE, pageTypeName } from '../spec/page-type.js';
-import { setPrivate } from './board-init.js';
+import { attackUpdate } from './attack/launch-attacks.js';
 import { inVmm, type RamRegion, report, sevIoctl, takeStruct, type Vmm, type VmmStep } from './context.js';
 import { cpuidMismatchReport } from './cpuid-report.js';
+import { setPrivate } from './kvm-set-phys-mem.js';
 import { fwErrorToStr } from './sev-fw-errlist.js';
 
 const COMMAND = 'sev_snp_launch_update';
@@ -42,7 +43,11 @@ export const UPDATE_EMPTY = defineFault<{ what: string; gpa: string }>({
 const NO_BYTES = new Uint8Array();
 
 /** QEMU sev_snp_launch_update(): one queue element. Repeats the ioctl until its length is 0. */
-export function sevSnpLaunchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
+export function* sevSnpLaunchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
+  return yield* launchUpdate(vmm, yield* attackUpdate(vmm, update));
+}
+
+function launchUpdate(vmm: Vmm, update: PlanUpdate): VmmStep {
   const { type, gpa, length, source } = update;
   const name = pageTypeName(type) ?? type;
   const args = { gpa: hex(gpa), len: hex(length), type: name, what: update.label };

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildSync } from 'esbuild';
@@ -9,7 +9,10 @@ import { buildSync } from 'esbuild';
  * faster than tsx's. `beside`: files that the program looks for in its own folder. Returns the exit status.
  */
 export function runBundled(entry, { external = [], beside = [] } = {}) {
-  const folder = mkdtempSync(path.join(tmpdir(), 'snp-bundled-'));
+  // A package that is not bundled is found only from inside the repository.
+  const parent = external.length > 0 ? path.resolve('node_modules/.cache') : tmpdir();
+  mkdirSync(parent, { recursive: true });
+  const folder = mkdtempSync(path.join(parent, 'snp-bundled-'));
   try {
     const outfile = path.join(folder, 'program.mjs');
     buildSync({ entryPoints: [entry], bundle: true, platform: 'node', format: 'esm', outfile, external });

@@ -207,13 +207,6 @@ launch:
   finish:
     host-data: "0102"
 `,
-  'manifest-igvm-not-implemented': `
-snp: 1
-launch:
-  policy: 0x30000
-  update:
-    - igvm: guest.igvm
-`,
   'manifest-key-not-for-type': `
 snp: 1
 launch:

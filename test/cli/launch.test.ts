@@ -26,7 +26,10 @@ describe('sev-snp launch', () => {
     assert.equal(status, 0);
     const digest = cli('measure', minimal).out.trim();
     assert.match(digest, /^[0-9a-f]{96}$/);
-    assert.ok(out.endsWith(`launch digest ${digest}\n`), out);
+    assert.match(
+      out,
+      new RegExp(`\\nlaunch digest ${digest}\nend: the guest asked for its termination: .*general.*\\n$`),
+    );
   });
 
   it('traces every event as a readable line', () => {
@@ -51,14 +54,19 @@ describe('sev-snp launch', () => {
     const kinds = new Set(lines.map((line) => line.event));
     for (const kind of ['enter', 'leave', 'rmp', 'digest', 'end']) assert.ok(kinds.has(kind), kind);
     assert.equal(lines.filter((line) => line.event === 'end').length, 1);
-    assert.deepEqual(lines.at(-1), {
+    const { vcpus, exit, ...end } = lines.at(-1) ?? { event: '' };
+    assert.deepEqual(end, {
       event: 'end',
       digest: cli('measure', minimal).out.trim(),
-      exit: { reason: 'launch-complete' },
-      instructions: 0,
+      instructions: 6,
       console: '',
-      vcpus: [],
     });
+    const { reason, set, code } = exit as Line;
+    assert.deepEqual([reason, set, code], ['termination', 0, 0]);
+    const [registers, ...more] = vcpus as Record<string, unknown>[];
+    assert.deepEqual(more, []);
+    assert.equal(registers?.['rip'], '0xf015');
+    assert.equal(registers?.['rcx'], '0xc0010130');
     const digests = lines.filter((line) => line.event === 'digest');
     // 16 pages of the image, 4 of SEC_MEM, secrets, CPUID, kernel hashes, one VMSA.
     assert.equal(digests.length, 24);
@@ -115,7 +123,17 @@ describe('sev-snp launch', () => {
   });
 
   it('takes --max-instructions', () => {
-    assert.equal(cli('launch', minimal, '--max-instructions', '1000').status, 0);
+    for (const [count, reason] of [
+      ['0', 'limit'],
+      ['3', 'limit'],
+      ['1000', 'termination'],
+    ] as const) {
+      const { status, out } = cli('launch', minimal, '--json', '--max-instructions', count);
+      assert.equal(status, 0);
+      const end = jsonLines(out).at(-1);
+      assert.equal((end?.['exit'] as Line | undefined)?.['reason'], reason);
+      assert.equal(end?.['instructions'], Math.min(Number(count), 6));
+    }
   });
 
   it('reports a file that is not there', () => {
@@ -142,9 +160,10 @@ describe('sev-snp launch', () => {
   });
 
   it('fails when the digest is not the expected one', () => {
-    const { status, out, err } = cli('launch', '--json', join(samples, 'broken/vcpus-64-wrong-digest.snp.yaml'));
+    const broken = join(samples, 'broken/vcpus-64-wrong-digest.snp.yaml');
+    const { status, out, err } = cli('launch', '--json', broken, '--max-instructions', '0');
     assert.equal(status, 1);
-    assert.deepEqual(jsonLines(out).at(-1)?.['exit'], { reason: 'launch-complete' });
+    assert.equal((jsonLines(out).at(-1)?.['exit'] as Line | undefined)?.['reason'], 'limit');
     assert.match(err, /lint-expect-digest/);
   });
 

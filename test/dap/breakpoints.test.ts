@@ -51,7 +51,7 @@ describe('breakpoints', () => {
     await client.ask('initialize', {});
     const [pending] = await client.setLines(folder.manifest, [NORMAL + 2]);
     assert.equal(pending?.verified, false);
-    await client.ask('launch', { manifest: folder.manifest });
+    await client.ask('launch', { manifest: folder.manifest, runGuest: false });
     const changed = await client.event('breakpoint');
     assert.deepEqual(
       { ...(changed['breakpoint'] as object), source: undefined },
@@ -161,7 +161,7 @@ describe('breakpoints', () => {
 
   it('with a message print it and go on', async () => {
     await client.ask('initialize', {});
-    await client.ask('launch', { manifest: folder.manifest });
+    await client.ask('launch', { manifest: folder.manifest, runGuest: false });
     await client.setLines(folder.manifest, [
       { line: ZERO, logMessage: 'at {entry.index}: {gctx.state} {nonsense} {1 + 1}' },
     ]);

@@ -13,6 +13,14 @@ export interface Event {
   readonly body: Body;
 }
 
+export interface StartOptions {
+  readonly stopOnEntry?: boolean;
+  readonly noDebug?: boolean;
+  readonly lines?: readonly number[];
+  /** The suites of the launch have no guest to run. */
+  readonly runGuest?: boolean;
+}
+
 /** A client in the adapter's process: messages without a pipe, in a reproducible order. */
 export class DapClient {
   readonly adapter: SnpDebugAdapter;
@@ -50,7 +58,7 @@ export class DapClient {
   }
 
   /** The next event of one of these kinds that nobody has waited for yet. */
-  oneOf(events: readonly string[], timeout = 10_000): Promise<Event> {
+  oneOf(events: readonly string[], timeout = 60_000): Promise<Event> {
     const index = this.unseen.findIndex((e) => events.includes(e.event));
     const found = index < 0 ? undefined : this.unseen.splice(index, 1)[0];
     if (found) return Promise.resolve(found);
@@ -77,14 +85,15 @@ export class DapClient {
   }
 
   /** initialize, launch, the breakpoints, configurationDone. */
-  async start(manifest: string, options: { stopOnEntry?: boolean; noDebug?: boolean; lines?: readonly number[] } = {}) {
+  async start(manifest: string, options: StartOptions = {}) {
     await this.ask('initialize', {
       adapterID: 'sev-snp',
       linesStartAt1: true,
       columnsStartAt1: true,
       pathFormat: 'path',
     });
-    await this.ask('launch', { manifest, stopOnEntry: options.stopOnEntry, noDebug: options.noDebug });
+    const { stopOnEntry, noDebug, runGuest = false } = options;
+    await this.ask('launch', { manifest, stopOnEntry, noDebug, runGuest });
     await this.event('initialized');
     if (options.lines) await this.setLines(manifest, options.lines);
     await this.ask('configurationDone');

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { SnpDebugAdapter } from '../../debug-adapter/adapter.js';
 import { HANDLERS } from '../../debug-adapter/handlers.js';
 import { DapClient, tinyFolder } from './client.js';
+import { GuestClient } from './guest.js';
 
 /** Requests that a client may send in any state with anything in them; `disconnect` would end the test. */
 const COMMANDS = [...HANDLERS.keys(), 'unknown', '', '__proto__', 'constructor'].filter((c) => c !== 'disconnect');
@@ -28,13 +29,26 @@ describe('hostile requests', () => {
       start: fc.oneof(fc.constant('0x1000'), fc.integer(), junk),
       count: fc.integer(),
       offset: fc.integer(),
-      memoryReference: fc.constantFrom('host:0x1000', 'plain:0x5000000', 'x'),
+      memoryReference: fc.constantFrom(
+        'host:0x1000',
+        'plain:0x5000000',
+        'x',
+        'gva0:0xfffffff0',
+        'gva7:0x0',
+        'gpa:0x1000',
+      ),
+      instructionCount: fc.integer(),
+      instructionOffset: fc.integer(),
+      data: fc.oneof(fc.constantFrom('AAAA', 'zz'), junk),
+      name: fc.constantFrom('rax', 'rip', 'ZF', 'cr0', ''),
+      value: fc.oneof(fc.constantFrom('1', 'rsp + 8', '0x', '-1'), fc.string()),
       filters: fc.array(fc.oneof(fc.constantFrom('fault', 'refusal'), junk)),
       source: fc.record({ path: fc.constantFrom('/a', 'b', '', 'file:///%zz', 'file://host/x') }),
       breakpoints: fc.array(
         fc.record(
           {
             line: fc.oneof(fc.integer(), junk),
+            instructionReference: fc.oneof(fc.constantFrom('gva0:0x1000', '0xfffff000'), junk),
             name: fc.oneof(fc.constant('RMPUPDATE'), junk),
             condition: fc.oneof(fc.constantFrom('1', 'gctx.', 'asid > 3'), junk),
             hitCondition: fc.oneof(fc.constant('3'), junk),
@@ -50,6 +64,25 @@ describe('hostile requests', () => {
     { requiredKeys: [] },
   );
   const requests = fc.array(fc.tuple(fc.constantFrom(...COMMANDS), fc.oneof(junk, plausible)), { maxLength: 12 });
+
+  it('each get one answer in a stopped guest', async () => {
+    await fc.assert(
+      fc.asyncProperty(requests, async (list) => {
+        const client = new GuestClient();
+        await client.run('hello', { instructions: [{ instructionReference: 'gva0:0xfffff000' }] });
+        for (const [command, args] of list) {
+          const response = await client.send(command, args);
+          const error = (response.body as { error?: { id?: number; format?: string } } | undefined)?.error;
+          assert.notEqual(error?.id, 1003, `${command}: ${error?.format}`);
+          if (client.exitCode !== undefined) return;
+          // A request may have run it on: it is to stand again, or to have ended.
+          await client.send('pause', { threadId: 1 });
+        }
+        await client.send('disconnect');
+      }),
+      { numRuns: 20 },
+    );
+  }).timeout(120_000);
 
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

@@ -23,7 +23,7 @@ describe('life of a session', () => {
     );
     assert.match(
       output,
-      /Launch digest:\n[0-9a-f]{96}\n.*expect in tiny\.snp\.yaml\.\nRunning the guest is not part of this version/,
+      /Launch digest:\n[0-9a-f]{96}\n.*expect in tiny\.snp\.yaml\.\nThe guest is not run \("runGuest" is false\)/,
     );
     const digest = /[0-9a-f]{96}/.exec(output)?.[0];
     const alone = client.wire.some(({ message }) => message.body?.['output'] === `${digest}\n`);

@@ -21,7 +21,7 @@ describe('the adapter as a process', () => {
     client.defaultTimeout = 20_000;
     await client.start();
     try {
-      await client.hitBreakpoint({ manifest: folder.manifest }, { path: folder.manifest, line: 17 });
+      await client.hitBreakpoint({ manifest: folder.manifest, runGuest: false }, { path: folder.manifest, line: 17 });
       await Promise.all([
         client.assertStoppedLocation('step', { path: folder.manifest, line: 18 }),
         client.nextRequest({ threadId: 1 }),

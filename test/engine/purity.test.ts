@@ -22,7 +22,7 @@ describe('the engine', () => {
     const foreign: string[] = [];
     for (const file of sources) {
       const text = readFileSync(file, 'utf8');
-      for (const [, name = ''] of text.matchAll(/\b(?:from|import|require)\s*\(?\s*'([^'\n]+)'/g)) {
+      for (const [, name = ''] of text.matchAll(/(?<![.\w])(?:from|import|require)\s*\(?\s*'([^'\n]+)'/g)) {
         const inside = name.startsWith('.') && !relative(engine, resolve(file, '..', name)).startsWith('..');
         if (!inside && !PACKAGES.test(name)) foreign.push(`${relative(root, file)}: ${name}`);
       }

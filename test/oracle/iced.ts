@@ -1,85 +1,96 @@
-import { CpuidFeature, Decoder, DecoderOptions, type Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
+import {
+  Code,
+  CpuidFeature,
+  Decoder,
+  DecoderOptions,
+  EncodingKind,
+  FastFormatter,
+  Instruction,
+  type Register,
+  Register as Registers,
+} from 'iced-x86';
 import type { CodeSize } from '../../engine/cpu/decoder/instruction.js';
 
-/** What iced-x86, as a decoder for AMD processors, says of the bytes. */
-export interface IcedInstruction {
-  readonly valid: boolean;
-  readonly length: number;
-  readonly mnemonic: string;
-  /** An instruction of an extension that the table of encodings covers in full. */
-  readonly claimed: boolean;
-}
+/** iced-x86 as a decoder for AMD processors: lengths, and texts that hide no size and no segment. */
 
-/** Extensions of which every instruction must be in the table; those on MMX registers excepted. */
-const CLAIMED = new Set(
-  `INTEL8086 INTEL8086_ONLY INTEL186 INTEL286 INTEL386 INTEL486 X64 CMOV CPUID CX8 CMPXCHG16B MSR TSC RDPMC RDTSCP
-  SYSCALL SEP POPCNT LZCNT BMI1 MOVBE ADX FXSR SSE SSE2 SSE3 SSSE3 SSE4_1 SSE4_2 RDRAND RDSEED SMAP SVM SEV_ES SEV_SNP
-  CLFSH CLFLUSHOPT CLWB FSGSBASE RDPID INVPCID MONITOR PAUSE MULTIBYTENOP`.split(/\s+/),
+/** Extensions that no processor of AMD from Zen 3 on has; of all others every instruction must be in the table. */
+const NOT_OF_AMD = new Set(
+  `AESKLE D3NOW D3NOWEXT ENQCMD FRED HLE_or_RTM HRESET INVEPT INVVPID KL LKGS MSRLIST OSS PADLOCK_ACE
+  PADLOCK_GMI PADLOCK_PHE PADLOCK_PMM PADLOCK_RNG PADLOCK_UNDOC PCONFIG PTWRITE RAO_INT RTM SERIALIZE SGX1 SMX TDX TSE TSXLDTRK UINTR VMX
+  WAITPKG WRMSRNS`.split(/\s+/),
 );
-/** Of a claimed extension, but with an MMX register in memory form, for other makers' processors or undocumented. */
-const NOT_FOR_US = new Set(['CVTPI2PS', 'CVTPI2PD', 'SALC', 'UMOV']);
 
-function isClaimed(instruction: Instruction, mnemonic: string): boolean {
-  for (let n = 0; n < instruction.opCount; n++) {
-    if (instruction.opKind(n) !== OpKind.Register) continue;
-    const register = instruction.opRegister(n);
-    if (register >= Register.MM0 && register <= Register.MM7) return false;
+function icedFormatter(): FastFormatter {
+  const formatter = new FastFormatter();
+  formatter.alwaysShowMemorySize = true;
+  formatter.alwaysShowSegmentRegister = true;
+  formatter.ripRelativeAddresses = false;
+  formatter.useHexPrefix = true;
+  formatter.uppercaseHex = false;
+  formatter.usePseudoOps = false;
+  return formatter;
+}
+
+const formatter = icedFormatter();
+/** Segments that no prefix selects in 64-bit mode. */
+const FLAT: ReadonlySet<Register> = new Set([Registers.ES, Registers.CS, Registers.SS, Registers.DS]);
+
+/** Decodes at any offset of `bytes`, which it copies. The properties say what the last `decode` found. */
+export class IcedDecoder {
+  private readonly decoder: Decoder;
+  private readonly instruction = new Instruction();
+
+  constructor(
+    bytes: Uint8Array,
+    private readonly codeSize: CodeSize,
+  ) {
+    this.decoder = new Decoder(codeSize, bytes, DecoderOptions.AMD);
   }
-  const features = Array.from(instruction.cpuidFeatures(), (f) => CpuidFeature[f] ?? '');
-  return !NOT_FOR_US.has(mnemonic) && features.every((f) => CLAIMED.has(f));
-}
 
-export function icedDecode(bytes: Uint8Array, codeSize: CodeSize): IcedInstruction {
-  const decoder = new Decoder(codeSize, bytes, DecoderOptions.AMD);
-  const instruction = decoder.decode();
-  const mnemonic = (Mnemonic[instruction.mnemonic] ?? '').toUpperCase();
-  const valid = !instruction.isInvalid;
-  const result = { valid, length: instruction.length, mnemonic, claimed: valid && isClaimed(instruction, mnemonic) };
-  instruction.free();
-  decoder.free();
-  return result;
-}
+  /** False if it is no instruction. */
+  decode(offset: number, ip: bigint): boolean {
+    this.decoder.position = offset;
+    this.decoder.ip = ip;
+    this.decoder.decodeOut(this.instruction);
+    return !this.instruction.isInvalid;
+  }
 
-/** Intel's spelling of a condition, as iced has it. */
-const CONDITION: Readonly<Record<string, string>> = {
-  NB: 'AE',
-  Z: 'E',
-  NZ: 'NE',
-  NBE: 'A',
-  NL: 'GE',
-  NLE: 'G',
-};
+  get length(): number {
+    return this.instruction.length;
+  }
 
-/** Rows whose iced name depends on operand or address size, or is another word for the same. */
-const SPELLING: Readonly<Record<string, readonly string[]>> = {
-  CBW: ['CBW', 'CWDE', 'CDQE'],
-  CWD: ['CWD', 'CDQ', 'CQO'],
-  JCXZ: ['JCXZ', 'JECXZ', 'JRCXZ'],
-  LOOPZ: ['LOOPE'],
-  LOOPNZ: ['LOOPNE'],
-  SHL: ['SHL', 'SAL'],
-  FWAIT: ['WAIT'],
-  XLAT: ['XLATB'],
-  CMPXCHG8B: ['CMPXCHG8B', 'CMPXCHG16B'],
-  NOP: ['NOP', 'RESERVEDNOP', 'PREFETCHT0', 'PREFETCHT1', 'PREFETCHT2', 'PREFETCHNTA', 'PREFETCHIT0', 'PREFETCHIT1'],
-  PREFETCH: ['PREFETCH', 'PREFETCHW', 'PREFETCHWT1', 'RESERVEDNOP'],
-  WBINVD: ['WBINVD', 'WBNOINVD'],
-  MOVSXD: ['MOVSXD'],
-  PINSRD: ['PINSRD', 'PINSRQ'],
-  PEXTRD: ['PEXTRD', 'PEXTRQ'],
-  MOVD: ['MOVD', 'MOVQ'],
-};
-const NOP_HINTS = ['ENDBR32', 'ENDBR64', 'RDSSPD', 'RDSSPQ', 'CLDEMOTE'];
+  get text(): string {
+    return formatter.format(this.instruction);
+  }
 
-/** Does iced's name mean the row that our table calls `ours`? */
-export function sameMnemonic(ours: string, iced: string): boolean {
-  if (ours === iced || ours === 'ESC') return true;
-  const conditional = /^(J|SET|CMOV)(\w+)$/.exec(ours);
-  if (conditional && iced === `${conditional[1]}${CONDITION[conditional[2] ?? ''] ?? conditional[2]}`) return true;
-  if (SPELLING[ours]?.includes(iced)) return true;
-  // F3 REX.B 90 exchanges registers: tried on Zen 5. iced calls it PAUSE.
-  if (ours === 'XCHG' && iced === 'PAUSE') return true;
-  if (ours === 'NOP' && NOP_HINTS.includes(iced)) return true;
-  // Operand size as a letter: PUSHF PUSHFQ, MOVS MOVSD, FXSAVE FXSAVE64.
-  return iced.startsWith(ours) && /^(W|D|Q|64)$/.test(iced.slice(ours.length));
+  /** Name of the form, such as `Loop_rel8_64_ECX`. */
+  get form(): string {
+    return Code[this.instruction.code] ?? '';
+  }
+
+  /** What RSP changes by. */
+  get stackPointerIncrement(): number {
+    return this.instruction.stackPointerIncrement;
+  }
+
+  /** There is a segment prefix that 64-bit mode ignores. */
+  get ignoresSegment(): boolean {
+    return this.codeSize === 64 && FLAT.has(this.instruction.segmentPrefix);
+  }
+
+  /** A VEX, EVEX or XOP encoding. */
+  get isVectorExtension(): boolean {
+    return this.instruction.encoding !== EncodingKind.Legacy;
+  }
+
+  /** The extension without which AMD has no such instruction; undefined if AMD has it. */
+  get otherMaker(): string | undefined {
+    const names = Array.from(this.instruction.cpuidFeatures(), (f) => CpuidFeature[f] ?? '');
+    return names.find((name) => NOT_OF_AMD.has(name));
+  }
+
+  free(): void {
+    this.instruction.free();
+    this.decoder.free();
+  }
 }

@@ -20,12 +20,12 @@
 
 struct input {
   uint64_t code_length, gpr[16], flags;
-  uint8_t xmm[256], window[WINDOW], code[64];
+  uint8_t unit[512], window[WINDOW], code[64];
 };
 
 struct output {
   uint64_t trap, rip, cr2, error, gpr[16], flags;
-  uint8_t xmm[256], window[WINDOW];
+  uint8_t unit[512], window[WINDOW];
   uint64_t checksum;
 };
 
@@ -35,7 +35,9 @@ struct state {
   uint64_t flags;        /* 128 */
   uint64_t host_rsp;     /* 136 */
   uint64_t entry, leave; /* 144, 152 */
-  uint8_t xmm[256];      /* 160 */
+  uint32_t plain_mxcsr;  /* 160 */
+  uint8_t gap[28];
+  uint8_t unit[512] __attribute__((aligned(16))); /* 192: x87, MMX, XMM and MXCSR as FXSAVE has them */
 };
 #define state ((struct state *)STATE)
 
@@ -48,19 +50,15 @@ void after_signal(void);
 #define ALL(X)                                                                                                         \
   X(1, "rcx") X(2, "rdx") X(3, "rbx") X(5, "rbp") X(6, "rsi") X(7, "rdi") X(8, "r8") X(9, "r9") X(10, "r10")         \
       X(11, "r11") X(12, "r12") X(13, "r13") X(14, "r14") X(15, "r15")
-#define LOADX(n) "movups " S "+160+16*" #n ", %xmm" #n "\n"
-#define SAVEX(n) "movups %xmm" #n ", " S "+160+16*" #n "\n"
-#define ALLX(X)                                                                                                        \
-  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 __asm__(".globl enter_case, leave_case, after_signal\n"
         "enter_case:\n"
         "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
-        "mov %rsp, " S "+136\n" ALLX(LOADX) "pushq " S "+128\npopfq\n" ALL(LOAD) LOAD(0, "rax") LOAD(4, "rsp")
+        "mov %rsp, " S "+136\nfxrstorq " S "+192\npushq " S "+128\npopfq\n" ALL(LOAD) LOAD(0, "rax") LOAD(4, "rsp")
         "jmp *" S "+144\n"
         "leave_case:\n" SAVE(0, "rax") SAVE(4, "rsp") ALL(SAVE) "mov " S "+136, %rsp\n"
-        "pushfq\npopq " S "+128\n" ALLX(SAVEX)
+        "pushfq\npopq " S "+128\nfxsaveq " S "+192\n"
         "after_signal:\n"
-        "mov " S "+136, %rsp\ncld\n"
+        "mov " S "+136, %rsp\ncld\nfninit\nldmxcsr " S "+160\n"
         "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n");
 
 static struct output out;
@@ -74,7 +72,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   if ((uint64_t)g[REG_RIP] < CODE || (uint64_t)g[REG_RIP] >= CODE + 4096) abort();
   for (int i = 0; i < 16; i++) state->gpr[i] = g[order[i]];
   state->flags = g[REG_EFL];
-  memcpy(state->xmm, u->uc_mcontext.fpregs->_xmm, 256);
+  memcpy(state->unit, u->uc_mcontext.fpregs, 512);
   out.trap = g[REG_TRAPNO];
   out.error = g[REG_ERR];
   out.rip = g[REG_RIP];
@@ -109,14 +107,15 @@ int main(void) {
     memcpy((void *)CODE, in.code, in.code_length);
     memcpy((uint8_t *)CODE + in.code_length, stub, sizeof stub);
     memcpy(state->gpr, in.gpr, sizeof in.gpr);
-    memcpy(state->xmm, in.xmm, sizeof in.xmm);
+    memcpy(state->unit, in.unit, sizeof in.unit);
+    state->plain_mxcsr = 0x1f80;
     state->flags = in.flags;
     out.trap = ~0ul;
     out.rip = CODE + in.code_length;
     out.cr2 = out.error = 0;
     enter_case();
     memcpy(out.gpr, state->gpr, sizeof out.gpr);
-    memcpy(out.xmm, state->xmm, sizeof out.xmm);
+    memcpy(out.unit, state->unit, sizeof out.unit);
     out.flags = state->flags;
     memcpy(out.window, (void *)WINDOW_AT, WINDOW);
     out.checksum = 0;

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,14 +15,17 @@ export const WINDOW_OFFSET = DATA_SIZE / 2 - WINDOW_SIZE / 2;
 /** `trap` of a case that ran to its end. */
 export const NO_TRAP = 0xffff_ffff_ffff_ffffn;
 
-const INPUT_SIZE = 8 + 128 + 8 + 256 + WINDOW_SIZE + 64;
-const OUTPUT_SIZE = 32 + 128 + 8 + 256 + WINDOW_SIZE + 8;
+/** Bytes of an FXSAVE image: x87, MMX, XMM and MXCSR. */
+export const UNIT_SIZE = 512;
+const INPUT_SIZE = 8 + 128 + 8 + UNIT_SIZE + WINDOW_SIZE + 64;
+const OUTPUT_SIZE = 32 + 128 + 8 + UNIT_SIZE + WINDOW_SIZE + 8;
 
 export interface NativeCase {
   readonly code: Uint8Array;
   readonly gpr: readonly bigint[];
   readonly flags: number;
-  readonly xmm: Uint8Array;
+  /** Image of FXSAVE with REX.W. */
+  readonly unit: Uint8Array;
   readonly window: Uint8Array;
 }
 
@@ -33,10 +36,17 @@ export interface NativeResult {
   readonly error: bigint;
   readonly gpr: readonly bigint[];
   readonly flags: number;
-  readonly xmm: Uint8Array;
+  /** Image of FXSAVE with REX.W. */
+  readonly unit: Uint8Array;
   readonly window: Uint8Array;
   readonly checksum: number;
 }
+
+/**
+ * Is this machine's processor one of AMD? Others have condition codes, pointers and tables of their own in the x87 and
+ * SSE units.
+ */
+export const isAmd = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('AuthenticAMD');
 
 let program: string | undefined;
 
@@ -68,9 +78,9 @@ export function runNative(cases: readonly NativeCase[]): NativeResult[] {
       view.setBigUint64(at + 8 + 8 * r, value, true);
     });
     view.setBigUint64(at + 136, BigInt(c.flags), true);
-    input.set(c.xmm, at + 144);
-    input.set(c.window, at + 400);
-    input.set(c.code, at + 400 + WINDOW_SIZE);
+    input.set(c.unit, at + 144);
+    input.set(c.window, at + 144 + UNIT_SIZE);
+    input.set(c.code, at + 144 + UNIT_SIZE + WINDOW_SIZE);
   });
   const run = spawnSync(binary, { input, maxBuffer: 1 << 30 });
   if (run.status !== 0 || run.stdout.length !== cases.length * OUTPUT_SIZE) {
@@ -86,9 +96,9 @@ export function runNative(cases: readonly NativeCase[]): NativeResult[] {
       error: out.getBigUint64(at + 24, true),
       gpr: Array.from({ length: 16 }, (__, r) => out.getBigUint64(at + 32 + 8 * r, true)),
       flags: Number(out.getBigUint64(at + 160, true)),
-      xmm: run.stdout.subarray(at + 168, at + 424),
-      window: run.stdout.subarray(at + 424, at + 424 + WINDOW_SIZE),
-      checksum: Number(out.getBigUint64(at + 424 + WINDOW_SIZE, true)),
+      unit: run.stdout.subarray(at + 168, at + 168 + UNIT_SIZE),
+      window: run.stdout.subarray(at + 168 + UNIT_SIZE, at + 168 + UNIT_SIZE + WINDOW_SIZE),
+      checksum: Number(out.getBigUint64(at + 168 + UNIT_SIZE + WINDOW_SIZE, true)),
     };
   });
 }

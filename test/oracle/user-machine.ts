@@ -1,7 +1,6 @@
-import { Cpu } from '../../engine/cpu/cpu.js';
-import type { CpuEnvironment } from '../../engine/cpu/environment.js';
-import { exception, VECTOR } from '../../engine/cpu/exception.js';
 import type { RunResult } from '../../engine/cpu/run-result.js';
+import { Vcpu } from '../../engine/cpu/system/vcpu.js';
+import { loadUnitImage, unitImage } from '../../engine/cpu/system/vector-state.js';
 import {
   CODE_AT,
   DATA_AT,
@@ -9,47 +8,58 @@ import {
   type NativeCase,
   type NativeResult,
   NO_TRAP,
+  UNIT_SIZE,
   WINDOW_OFFSET,
   WINDOW_SIZE,
 } from './native.js';
 
-const PAGE_FAULT = { write: 2, user: 4, fetch: 16 };
+/** Guest-physical addresses: three pages of code and data, then page tables. */
+const TABLES = 0x4000;
+const PRESENT_USER_WRITE = 7;
+const [CS, SS] = [1, 2];
 
-/** Our CPU in 64-bit user mode with the same three pages as the native program, and nothing else. */
+/** Our vCPU in 64-bit user mode with the same three pages as the native program, and nothing else. */
 export class UserMachine {
-  readonly cpu: Cpu;
-  private readonly pages = new Map<bigint, number>();
+  private readonly vcpu: Vcpu;
   private readonly code: number;
   private readonly data: number;
 
   constructor() {
-    const environment: CpuEnvironment = {
-      mode: { codeSize: 64, stackSize: 64, vectors: true, floats: true },
-      context: 1,
-      translate: (linear, access) => {
-        const upper = linear >> 47n;
-        if (upper !== 0n && upper !== 0x1ffffn) throw exception(VECTOR.GP, { errorCode: 0 });
-        const page = this.pages.get(linear >> 12n);
-        if (page !== undefined) return { page, writable: true };
-        const kind = access === 'write' ? PAGE_FAULT.write : access === 'execute' ? PAGE_FAULT.fetch : 0;
-        throw exception(VECTOR.PF, { errorCode: PAGE_FAULT.user | kind, address: linear });
-      },
-      execute: () => false,
-      deliver: () => false,
-    };
-    this.cpu = new Cpu({ guestBytes: 0x1_0000 }, environment);
-    const first = this.cpu.guestStart / 4096;
-    this.pages.set(BigInt(CODE_AT / 4096), first);
-    this.pages.set(BigInt(DATA_AT / 4096), first + 1);
-    this.pages.set(BigInt(DATA_AT / 4096 + 1), first + 2);
-    this.code = first * 4096;
+    const vcpu: Vcpu = new Vcpu(
+      { guestBytes: 0x1_0000, physicalBits: 48, cpuid: () => [0, 0, 0, 0] },
+      { page: ({ address }) => ({ page: (vcpu.cpu.guestStart + address) / 4096, writable: true }) },
+    );
+    this.vcpu = vcpu;
+    this.code = vcpu.cpu.guestStart;
     this.data = this.code + 4096;
+    const entry = (table: number, index: number, address: number): void =>
+      vcpu.cpu.view.setUint32(
+        vcpu.cpu.guestStart + TABLES + table * 4096 + 8 * index,
+        address | PRESENT_USER_WRITE,
+        true,
+      );
+    entry(0, 0, TABLES + 0x1000);
+    entry(1, 0, TABLES + 0x2000);
+    entry(2, CODE_AT / 0x20_0000, TABLES + 0x3000);
+    entry(2, DATA_AT / 0x20_0000, TABLES + 0x4000);
+    entry(3, 0, 0);
+    entry(4, 0, 0x1000);
+    entry(4, 1, 0x2000);
+    const { state, registers } = vcpu;
+    // Without an interrupt table every exception ends the run.
+    state.idtr.limit = 0;
+    Object.assign(state, { cr0: 0x8005_0033, cr4: 0x620, cr3: BigInt(TABLES), efer: 0xd01, cpl: 3 });
+    const data = { selector: 0x2b, attributes: 0xcf3, limit: 0xffff_ffff, base: 0n };
+    // As Linux has it for its 64-bit programs.
+    for (const n of [0, SS, 3, 4, 5]) registers.setSegment(n, { ...data, selector: n === SS ? 0x2b : 0 });
+    registers.setSegment(CS, { ...data, selector: 0x33, attributes: 0xafb });
+    vcpu.modeChanged();
   }
 
   /** Runs a case; the jump behind it leads to a page that is not there. */
   run(c: NativeCase): { result: NativeResult; end: RunResult } {
-    const { cpu, code, data } = this;
-    const { registers } = cpu;
+    const { vcpu, code, data } = this;
+    const { cpu, registers } = vcpu;
     cpu.written(code, 4096);
     cpu.bytes.fill(0, code, code + 4096);
     cpu.bytes.set(c.code, code);
@@ -60,7 +70,7 @@ export class UserMachine {
       registers.set(n, value);
     });
     registers.flags = c.flags;
-    for (let n = 0; n < 16; n++) registers.xmm(n).set(c.xmm.subarray(16 * n, 16 * n + 16));
+    loadUnitImage(vcpu, c.unit, true);
     registers.rip = BigInt(CODE_AT);
     const end = cpu.run(1000);
     const stub = BigInt(CODE_AT + c.code.length);
@@ -70,8 +80,8 @@ export class UserMachine {
     for (let at = data; at < data + DATA_SIZE; at += 4) {
       checksum = (Math.imul(checksum, 31) + cpu.view.getInt32(at, true)) >>> 0;
     }
-    const xmm = new Uint8Array(256);
-    for (let n = 0; n < 16; n++) xmm.set(registers.xmm(n), 16 * n);
+    const unit = new Uint8Array(UNIT_SIZE);
+    unit.set(unitImage(vcpu, true));
     const result = {
       trap: done ? NO_TRAP : BigInt(thrown?.vector ?? 0xff),
       rip: registers.rip,
@@ -79,7 +89,7 @@ export class UserMachine {
       error: done ? 0n : BigInt(thrown?.errorCode ?? 0),
       gpr: Array.from({ length: 16 }, (_, n) => registers.get(n)),
       flags: registers.flags,
-      xmm,
+      unit,
       window: cpu.bytes.slice(data + WINDOW_OFFSET, data + WINDOW_OFFSET + WINDOW_SIZE),
       checksum,
     };

@@ -14,6 +14,24 @@ describe('native crypto', () => {
     );
   });
 
+  it('encrypts as the portable implementation does', () => {
+    const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+    // With 0xff first in the counter carries run through all of its bytes.
+    const counters = fc.oneof(
+      exactly(16),
+      exactly(2).map((last) => new Uint8Array(16).fill(0xff).fill(last[0] ?? 0, 15)),
+    );
+    fc.assert(
+      fc.property(exactly(32), counters, fc.uint8Array({ maxLength: 5000 }), (key, counter, data) => {
+        const before = data.slice();
+        const encrypted = nativeCrypto.aesCtr(key, counter, data);
+        assert.deepEqual(encrypted, portableCrypto.aesCtr(key, counter, data));
+        assert.deepEqual(nativeCrypto.aesCtr(key, counter, encrypted), data);
+        assert.deepEqual(data, before);
+      }),
+    );
+  });
+
   it('returns arrays of their own', () => {
     const first = nativeCrypto.sha384(Uint8Array.of(1));
     const copy = first.slice();

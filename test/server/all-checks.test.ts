@@ -44,7 +44,7 @@ describe('all checks', () => {
   it('every check has texts that a person can act on', () => {
     for (const definition of faultDefinitions()) {
       const { check } = definition;
-      assert.match(check, /^(manifest|policy|vmm|kvm|fw|hw|image|lint)-[a-z0-9-]+$/, check);
+      assert.match(check, /^(manifest|policy|vmm|kvm|fw|hw|image|lint|guest)-[a-z0-9-]+$/, check);
       assert.ok(definition.title.length > 5 && !definition.title.endsWith('.'), `title of ${check}`);
       assert.ok(definition.why.length > 10 && definition.why.trimEnd().endsWith('.'), `why of ${check}`);
       assert.ok(definition.reference.length > 5, `reference of ${check}`);

@@ -34,6 +34,9 @@ export function createBareMachine(overrides: Partial<Machine> = {}): Machine {
     asp: createAspState(),
     kvm: createKvmHost(),
     stack: createFrameStack(),
+    guestControl: { slice: 1_000_000, breakpoints: new Set(), limit: Number.POSITIVE_INFINITY },
+    incidents: new Map(),
+    console: { serial: '', debugcon: '' },
     ...overrides,
   };
 }

@@ -2,6 +2,8 @@
 import path from 'node:path';
 
 const TIMEOUT = 20_000;
+/** The launch has stopped, and with it "continue" is offered. */
+const IDLE = '.debug-toolbar .codicon-debug-continue';
 
 export class Driver {
   /**
@@ -28,8 +30,9 @@ export class Driver {
     await this.see(`.tab.active[data-resource-name="${name}"]`);
   }
 
-  async command(title) {
-    await this.#pick('F1', `>${title}`);
+  /** A command; one that `leadsOn` asks something more in the quick input. */
+  async command(title, { leadsOn = false } = {}) {
+    await this.#pick('F1', `>${title}`, leadsOn);
   }
 
   /** Waits for an element, with a text in it if given. */
@@ -60,6 +63,64 @@ export class Driver {
     return texts.map((text) => text.replace(/\s+/g, ' ').trim());
   }
 
+  stopped() {
+    return this.see(IDLE);
+  }
+
+  /** Presses a key, once after each change of the view, until a row looks as wanted. */
+  async press(key, what, selector, wanted) {
+    for (let presses = 0; presses < 40; presses++) {
+      const rows = await this.rows(selector);
+      if (rows.some((row) => wanted.test(row))) return;
+      await this.keys(key);
+      // On a busy machine the view follows late; another key before that would be one too many.
+      for (let wait = 0; wait < 20 && (await this.rows(selector)).join() === rows.join(); wait++) {
+        await this.page.waitForTimeout(100);
+      }
+      await this.page.waitForTimeout(200);
+      await this.stopped();
+    }
+    throw new Error(`40 times ${key} did not lead to ${what}; last:\n${(await this.rows(selector)).join('\n')}`);
+  }
+
+  /** Stops at a function, exit, exception or RMP instruction by its name. */
+  async breakAt(name) {
+    await this.command('Add Function Breakpoint');
+    await this.see('.debug-breakpoints .monaco-inputbox');
+    await this.type(name);
+    await this.keys('Enter');
+    await this.texts('the breakpoint', '.debug-breakpoints .monaco-list-row', (rows) =>
+      rows.some((r) => r.includes(name)),
+    );
+  }
+
+  /** Changes a check box of the Breakpoints view. */
+  async tick(label) {
+    await this.command('Focus on Breakpoints View');
+    await this.keys('Home');
+    const focused = '.debug-breakpoints .monaco-list-row.focused';
+    for (let row = 0; row < 10 && !(await this.rows(focused)).join().includes(label); row++)
+      await this.keys('ArrowDown');
+    await this.see(focused, label);
+    await this.keys('Space');
+  }
+
+  /** The RMP view goes to the secondary side bar, where it can be seen together with the registers. */
+  async moveRmpAside() {
+    await this.command('Focus on RMP View');
+    await this.command('View: Move View', { leadsOn: true });
+    await this.#choose('New Secondary Side Bar Entry');
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+  }
+
+  async theme(name) {
+    await this.command('Preferences: Color Theme', { leadsOn: true });
+    await this.see('.quick-input-box input[placeholder*="Color Theme"]');
+    await this.type(name);
+    await this.#choose(name);
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+  }
+
   async until(what, holds) {
     for (const end = Date.now() + TIMEOUT; Date.now() < end; await this.page.waitForTimeout(50)) {
       if (await holds()) return;
@@ -73,8 +134,20 @@ export class Driver {
     await this.page.screenshot({ path: path.join(this.pictures, `${name}.png`) });
   }
 
+  /** Goes to the row of the quick input that has the text, wherever the list has put it, and takes it. */
+  async #choose(text) {
+    await this.see('.quick-input-list .monaco-list-row', text);
+    await this.until(`${text} is chosen`, async () => {
+      const [row = ''] = await this.rows('.quick-input-list .monaco-list-row.focused');
+      if (row.includes(text)) return true;
+      await this.keys('ArrowDown');
+      return false;
+    });
+    await this.keys('Enter');
+  }
+
   /** Opens the quick input by a key and chooses what the text finds. */
-  async #pick(chord, text) {
+  async #pick(chord, text, leadsOn = false) {
     const input = this.page.locator('.quick-input-widget .quick-input-box input');
     // A key pressed while the workbench moves the focus is lost.
     await this.until('the quick input opens', async () => {
@@ -85,8 +158,7 @@ export class Driver {
       );
     });
     await input.fill(text);
-    await this.see('.quick-input-list .monaco-list-row.focused', text.replace(/^>/, ''));
-    await this.keys('Enter');
-    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    await this.#choose(text.replace(/^>/, ''));
+    if (!leadsOn) await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
   }
 }

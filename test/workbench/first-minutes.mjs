@@ -9,8 +9,6 @@ export const trust = false;
 
 const MANIFEST = 'first-mistake.snp.yaml';
 const ROWS = '.tree-explorer-viewlet-tree-view .monaco-list-row';
-/** The launch has stopped, and with it "continue" is offered. */
-const IDLE = '.debug-toolbar .codicon-debug-continue';
 const FRAMES = '.debug-call-stack .monaco-list-row';
 const STOPPED_LINE = '.debug-top-stack-frame-line';
 
@@ -61,8 +59,8 @@ export const steps = {
     const first = await driver.texts('the call stack', FRAMES, (rows) => rows.length > 0);
     await driver.keys('F10');
     await driver.texts('another place', FRAMES, (rows) => rows.length > 0 && rows.join() !== first.join());
-    await press(driver, 'F10', 'the entry of the firmware image', FRAMES, /^update 1/);
-    await press(driver, 'F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
+    await driver.press('F10', 'the entry of the firmware image', FRAMES, /^update 1/);
+    await driver.press('F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
     await driver.picture('6-stepped-in');
   },
 
@@ -70,14 +68,14 @@ export const steps = {
     await driver.command('Focus on RMP View');
     await driver.texts('ranges', ROWS, (rows) => rows.some((row) => /Hypervisor/.test(row)));
     await driver.picture('7-rmp');
-    await press(driver, 'Shift+F11', 'a range of the guest', ROWS, /Guest-Valid.*changed/);
+    await driver.press('Shift+F11', 'a range of the guest', ROWS, /Guest-Valid.*changed/);
     await driver.picture('8-rmp-stepped');
   },
 
   'a range unfolds to pages and fields by keyboard, and leads to its line': async (driver) => {
     await driver.command('Focus on RMP View');
     await driver.keys('Home');
-    await press(driver, 'ArrowDown', 'the range of the guest', `${ROWS}.focused`, /Guest-Valid/);
+    await driver.press('ArrowDown', 'the range of the guest', `${ROWS}.focused`, /Guest-Valid/);
     await driver.keys('ArrowRight');
     await driver.texts('pages', ROWS, (rows) => rows.some((row) => /^GPA 0x/.test(row)));
     await driver.keys('ArrowDown', 'ArrowRight');
@@ -93,7 +91,7 @@ export const steps = {
     for (const key of ['F11', 'F11', 'F11', 'F10', 'F10']) {
       await driver.keys(key);
       await driver.page.waitForTimeout(300);
-      await driver.see(IDLE);
+      await driver.stopped();
     }
     const rows = await driver.texts('another change', ROWS, (all) => all.some((row) => /changed/.test(row)));
     for (const wanted of [new RegExp(`^${address}`), /raw entry/]) {
@@ -127,13 +125,13 @@ export const steps = {
     await driver.see(STOPPED_LINE);
     await driver.keys('Control+Shift+D');
     await driver.texts('the first entry', FRAMES, (rows) => rows.some((row) => /^host/.test(row)));
-    await press(driver, 'F10', 'the entry of the firmware image', FRAMES, /^update 1/);
-    await press(driver, 'F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
+    await driver.press('F10', 'the entry of the firmware image', FRAMES, /^update 1/);
+    await driver.press('F11', 'the firmware command', FRAMES, /^SNP_LAUNCH_UPDATE/);
     await driver.picture('11-ovmf');
     await driver.command('Focus on RMP View');
     await driver.texts('the page at hand', ROWS, (rows) => rows.some((row) => /Pre-Guest/.test(row)));
     await driver.picture('12-ovmf-rmp');
-    await press(driver, 'F10', 'a mark', ROWS, /changed/);
+    await driver.press('F10', 'a mark', ROWS, /changed/);
     await driver.picture('13-ovmf-stepped');
   },
 
@@ -145,18 +143,6 @@ export const steps = {
     await driver.gone('.debug-toolbar');
   },
 };
-
-/** Presses a key, once after each change of the view, until a row looks as wanted. */
-async function press(driver, key, what, selector, wanted) {
-  for (let presses = 0; presses < 40; presses++) {
-    const rows = await driver.rows(selector);
-    if (rows.some((row) => wanted.test(row))) return;
-    await driver.keys(key);
-    await driver.page.waitForTimeout(300);
-    await driver.see(IDLE);
-  }
-  throw new Error(`40 times ${key} did not lead to ${what}; last:\n${(await driver.rows(selector)).join('\n')}`);
-}
 
 async function hasOvmf(root, workspace) {
   return measured(root, path.join(workspace, 'ovmf.snp.yaml')).then(

@@ -19,6 +19,7 @@ import { openWorkbench } from '../vscode-host/workbench.mjs';
 import * as brokenLaunches from './broken-launches.mjs';
 import { Driver } from './driver.mjs';
 import * as firstMinutes from './first-minutes.mjs';
+import * as guests from './guests.mjs';
 import * as trust from './trust.mjs';
 
 const NOT_AVAILABLE = 77;
@@ -42,7 +43,7 @@ async function main() {
     return NOT_AVAILABLE;
   }
   const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const scenario of [firstMinutes, brokenLaunches, trust].filter(({ title }) =>
+  for (const scenario of [firstMinutes, brokenLaunches, guests, trust].filter(({ title }) =>
     title.includes(values.only ?? ''),
   )) {
     console.log(`\n  ${scenario.title}`);

@@ -3,6 +3,7 @@ import { defineFault } from '../../fault.js';
 import type { Op } from '../../timeline/event.js';
 import { type FirmwareMachine, type FirmwareResult, inCommand, refuse, SUCCESS, status } from '../command.js';
 import { findGuest } from '../common-checks.js';
+import { POLICY_BIT } from '../policy-checks.js';
 import type { GuestContext } from '../state.js';
 
 const NAME = 'SNP_ACTIVATE';
@@ -65,19 +66,47 @@ export const ACTIVATE_FLUSH = defineFault<{ asid: number; since: string }>({
   confirmed: true,
 });
 
-function refusal(machine: FirmwareMachine, guest: GuestContext, asid: number): FirmwareResult | undefined {
+/** What SNP_ACTIVATE and SNP_ACTIVATE_EX check of ASID and sockets; `sockets`: on how many the guest may run. */
+export function activateRefusal(
+  machine: FirmwareMachine,
+  guest: GuestContext,
+  { asid, sockets, again }: { readonly asid: number; readonly sockets: number; readonly again: boolean },
+  command: string,
+): FirmwareResult | undefined {
   const { asp, processor } = machine;
-  const max = processor.minSevAsid - 1;
-  if (!Number.isInteger(asid) || asid < 1 || asid > max) return refuse(ACTIVATE_ASID, { asid, max });
+  // With ciphertext hiding the ASIDs above MAX_SNP_ASID belong to SEV-ES guests.
+  const max = Math.min(processor.minSevAsid - 1, asp.options.maxSnpAsid ?? processor.maxAsid);
+  if (!Number.isInteger(asid) || asid < 1 || asid > max) return refuse(ACTIVATE_ASID, { asid, max }, command);
   const owner = asp.activeAsids.get(asid);
-  if (owner !== undefined && owner !== guest.address) return refuse(ACTIVATE_OWNED, { asid, gctx: hex(owner) });
-  if (guest.asid !== 0) return refuse(ACTIVATE_ACTIVE, { asid: guest.asid });
+  if (owner !== undefined && owner !== guest.address) {
+    return refuse(ACTIVATE_OWNED, { asid, gctx: hex(owner) }, command);
+  }
+  if (guest.asid !== 0 && !(again && guest.asid === asid)) {
+    return refuse(ACTIVATE_ACTIVE, { asid: guest.asid }, command);
+  }
   if (asp.asidsToFlush.has(asid) || asp.flushAfterInit) {
     const since = asp.flushAfterInit ? 'SNP_INIT' : `the last guest with ASID ${asid}`;
-    return refuse(ACTIVATE_FLUSH, { asid, since });
+    return refuse(ACTIVATE_FLUSH, { asid, since }, command);
+  }
+  if (sockets > 1 && (guest.policy & POLICY_BIT.SINGLE_SOCKET) !== 0n) {
+    return refuse(ACTIVATE_SOCKETS, { policy: guest.policy, sockets }, command);
   }
   return undefined;
 }
+
+export const ACTIVATE_SOCKETS = defineFault<{ policy: bigint; sockets: number }>({
+  check: 'fw-activate-single-socket',
+  layer: 'firmware',
+  command: NAME,
+  code: status('POLICY_FAILURE'),
+  title: 'Policy allows one socket only',
+  message: (o) =>
+    `Bit 20 (SINGLE_SOCKET) of the policy ${hex(o.policy)} is 1; the guest would be active on ${o.sockets} sockets.`,
+  why: 'Between sockets the memory of the guest travels over a link. The guest owner can forbid that.',
+  hint: 'Use SNP_ACTIVATE_EX with APIC IDs of one socket: SNP_ACTIVATE activates the guest everywhere.',
+  reference: 'AMD pub. 56860, guest policy and SNP_ACTIVATE_EX',
+  confirmed: false,
+});
 
 /** SNP_ACTIVATE (0x091): binds the guest to an ASID. AMD pub. 56860, SNP_ACTIVATE. */
 export function snpActivate(machine: FirmwareMachine, params: ActivateParams): Op<FirmwareResult> {
@@ -86,7 +115,8 @@ export function snpActivate(machine: FirmwareMachine, params: ActivateParams): O
   return inCommand(machine, NAME, { args }, function* () {
     const found = findGuest(machine, NAME, params.gctx, ['LAUNCH', 'RUNNING']);
     if ('refusal' in found) return found.refusal;
-    const wrong = refusal(machine, found.guest, params.asid);
+    const { sockets } = machine.asp.topology;
+    const wrong = activateRefusal(machine, found.guest, { asid: params.asid, sockets, again: false }, NAME);
     if (wrong) return wrong;
     found.guest.asid = params.asid;
     machine.asp.activeAsids.set(params.asid, params.gctx);

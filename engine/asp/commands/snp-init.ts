@@ -1,11 +1,13 @@
 import { hex, PAGE_SIZE, pfnOf, type Spa, spa, spaOf } from '../../address.js';
 import { defineFault } from '../../fault.js';
 import { HYPERVISOR_ENTRY } from '../../rmp/entry.js';
-import { fillEntries, RMP_BOOKKEEPING_SIZE, RMP_ENTRY_SIZE } from '../../rmp/table.js';
+import { fillEntries, RMP_BOOKKEEPING_SIZE, RMP_ENTRY_SIZE, writeEntry } from '../../rmp/table.js';
 import { PLATFORM_FEATURES } from '../../spec/platform-features.js';
-import { logEvent, type Op } from '../../timeline/event.js';
+import { logEvent, type Op, rmpEvent } from '../../timeline/event.js';
 import { type FirmwareMachine, type FirmwareResult, inCommand, refuse, SUCCESS, status } from '../command.js';
 import { stateAt } from '../common-checks.js';
+import { currentFirmware } from '../platform-firmware.js';
+import type { CoreSetup } from '../state.js';
 
 /** SNP_INIT (0x081) and SNP_INIT_EX (0x085). AMD pub. 56860, SNP_INIT_EX. */
 
@@ -24,6 +26,10 @@ export interface InitExParams {
   readonly ranges?: readonly FixedRange[];
   readonly raplDisable?: boolean;
   readonly ciphertextHiding?: boolean;
+  /** TIO_EN: trusted I/O, which no emulated platform has. */
+  readonly tioEnable?: boolean;
+  /** MAX_SNP_ASID: with ciphertext hiding the highest ASID for SNP guests; otherwise 0 or absent. */
+  readonly maxSnpAsid?: number;
 }
 
 export const INIT_STATE = defineFault<{ state: string }>({
@@ -131,6 +137,77 @@ export const INIT_RANGE_STATE = defineFault<{ address: string; state: string }>(
   confirmed: false,
 });
 
+export const INIT_MAX_ASID = defineFault<{ asid: number; hiding: boolean; max: number }>({
+  check: 'fw-init-max-snp-asid',
+  layer: 'firmware',
+  command: 'SNP_INIT_EX',
+  code: status('INVALID_PARAM'),
+  title: 'MAX_SNP_ASID does not fit',
+  message: (o) =>
+    o.hiding
+      ? `MAX_SNP_ASID is ${o.asid}; with CIPHERTEXT_HIDING_EN it must be between 1 and ${o.max}.`
+      : `MAX_SNP_ASID is ${o.asid}, but CIPHERTEXT_HIDING_EN is 0.`,
+  why: 'Ciphertext hiding divides the ASIDs of SEV-ES and SNP guests: SNP guests get those up to MAX_SNP_ASID. Without it there is nothing to divide.',
+  hint: 'Pass 0 without ciphertext hiding; with it leave at least one ASID to SNP guests.',
+  reference: `${INIT_EX}; Linux drivers/crypto/ccp/sev-dev.c __sev_snp_init_locked()`,
+  confirmed: false,
+});
+
+export const INIT_CORES = defineFault<{ apicId: number; problem: string }>({
+  check: 'fw-init-core-msrs',
+  layer: 'firmware',
+  command: 'SNP_INIT_EX',
+  code: status('INVALID_CONFIG'),
+  title: 'A core is not set up for SNP',
+  message: (o) => `The core with APIC ID ${o.apicId} ${o.problem}.`,
+  why: 'Every core checks the RMP by itself. One core without SNP, or with another table, could write to guest memory as if there were none; so the firmware looks at the MSRs of all of them.',
+  hint: 'Set SYSCFG, RMP_BASE and RMP_END alike on all cores, VM_HSAVE_PA to zero, and leave no thread offline.',
+  reference: `${INIT_EX}; Linux drivers/crypto/ccp/sev-dev.c __sev_snp_init_locked() and arch/x86/virt/svm/sev.c`,
+  confirmed: true,
+});
+
+export const INIT_IOMMU_PAGE = defineFault<{ address: string; state: string }>({
+  check: 'fw-init-iommu-page',
+  layer: 'firmware',
+  command: 'SNP_INIT_EX',
+  code: status('INVALID_PAGE_STATE'),
+  title: 'Buffer of an IOMMU in the wrong state',
+  message: (o) =>
+    `The buffer of an IOMMU at ${o.address} is in state ${o.state}; it must belong to the host or to the firmware.`,
+  why: 'IOMMUs write logs and completion words themselves. From SNP_INIT on these pages belong to the firmware, so that the host cannot make them pages of a guest.',
+  hint: 'Give the IOMMUs buffers in memory of the host.',
+  reference: `${INIT_EX}; Linux drivers/iommu/amd/init.c iommu_snp_enable()`,
+  confirmed: false,
+});
+
+const SYSCFG = { MFDM: 1n << 19n, MEM_ENCRYPTION: 1n << 23n, SNP_EN: 1n << 24n, VMPL_EN: 1n << 25n } as const;
+
+/** What is wrong with the MSRs of a core, in words. AMD64 APM vol. 2, 15.36.2. */
+function coreProblem(core: CoreSetup, first: CoreSetup, { rmp }: FirmwareMachine): string | undefined {
+  const lacks = (bit: bigint): boolean => (core.syscfg & bit) === 0n;
+  if (lacks(SYSCFG.MEM_ENCRYPTION)) return 'has SYSCFG.MemEncryptionModEn clear';
+  if (lacks(SYSCFG.SNP_EN)) return 'has SYSCFG.SecureNestedPagingEn clear';
+  if (lacks(SYSCFG.VMPL_EN)) return 'has SYSCFG.VMPLEn clear';
+  if (lacks(SYSCFG.MFDM)) return 'has SYSCFG.MtrrFixDramModEn clear';
+  if (core.syscfg !== first.syscfg) return `has SYSCFG ${hex(core.syscfg)}, the first core ${hex(first.syscfg)}`;
+  if (core.hsavePa !== 0) return `has VM_HSAVE_PA ${hex(core.hsavePa)} instead of 0`;
+  if (core.rmpBase !== rmp.base || core.rmpEnd !== rmp.end) {
+    return `has the RMP from ${hex(core.rmpBase)} to ${hex(core.rmpEnd)}, the platform from ${hex(rmp.base)} to ${hex(rmp.end)}`;
+  }
+  return undefined;
+}
+
+function coresRefusal(machine: FirmwareMachine, command: string): FirmwareResult | undefined {
+  const { cores } = machine.asp;
+  const first = cores?.[0];
+  if (!cores || !first) return undefined;
+  for (const core of cores) {
+    const problem = coreProblem(core, first, machine);
+    if (problem) return refuse(INIT_CORES, { apicId: core.apicId, problem }, command);
+  }
+  return undefined;
+}
+
 /** SNP_INIT: INIT_EX with INIT_RMP and nothing else. */
 export function snpInit(machine: FirmwareMachine): Op<FirmwareResult> {
   return inCommand(machine, 'SNP_INIT', {}, () => initialise(machine, { initRmp: true }, 'SNP_INIT'));
@@ -142,7 +219,8 @@ export function snpInitEx(machine: FirmwareMachine, params: InitExParams): Op<Fi
 }
 
 function refusal(machine: FirmwareMachine, params: InitExParams, command: string): FirmwareResult | undefined {
-  const { asp, rmp, firmware, processor, memory } = machine;
+  const { asp, rmp, processor, memory } = machine;
+  const firmware = currentFirmware(machine);
   const features = PLATFORM_FEATURES[processor.name];
   if (asp.platform !== 'UNINIT') return refuse(INIT_STATE, { state: asp.platform }, command);
   if (params.ranges && !firmware.initEx) {
@@ -154,6 +232,15 @@ function refusal(machine: FirmwareMachine, params: InitExParams, command: string
   if (params.ciphertextHiding && !features.ciphertextHiding) {
     return refuse(INIT_OPTION_UNSUPPORTED, { option: 'CIPHERTEXT_HIDING_EN', processor: processor.name }, command);
   }
+  if (params.tioEnable)
+    return refuse(INIT_OPTION_UNSUPPORTED, { option: 'TIO_EN', processor: processor.name }, command);
+  const asid = params.maxSnpAsid ?? 0;
+  const hiding = params.ciphertextHiding ?? false;
+  if (hiding ? asid < 1 || asid >= processor.minSevAsid : asid !== 0) {
+    return refuse(INIT_MAX_ASID, { asid, hiding, max: processor.minSevAsid - 1 }, command);
+  }
+  const wrongCore = coresRefusal(machine, command);
+  if (wrongCore) return wrongCore;
   const base = hex(rmp.base);
   const end = hex(rmp.end);
   if (rmp.base % 0x2000 !== 0 || (rmp.end + 1) % 0x2000 !== 0) {
@@ -166,6 +253,19 @@ function refusal(machine: FirmwareMachine, params: InitExParams, command: string
   for (const range of params.ranges ?? []) {
     const wrong = rangeRefusal(machine, range, params.initRmp, command);
     if (wrong) return wrong;
+  }
+  return iommuRefusal(machine, params.initRmp, command);
+}
+
+function iommuRefusal(machine: FirmwareMachine, rebuilt: boolean, command: string): FirmwareResult | undefined {
+  const { asp, rmp } = machine;
+  for (const page of asp.iommuPages) {
+    const address = spaOf(page);
+    const isRmp = address <= rmp.end && address + PAGE_SIZE > rmp.base;
+    const state = rebuilt ? 'Default' : stateAt(machine, page);
+    if (!isRmp && (state === 'Default' || state === 'Hypervisor' || state === 'Firmware')) continue;
+    const text = isRmp ? 'Firmware (the RMP itself)' : state;
+    return refuse(INIT_IOMMU_PAGE, { address: hex(address), state: text }, command);
   }
   return undefined;
 }
@@ -228,11 +328,18 @@ function* initialise(machine: FirmwareMachine, params: InitExParams, command: st
       `${range.pages} pages at ${hex(spaOf(pfnOf(range.base)))} are HV-Fixed until reset`,
     );
   }
+  for (const page of asp.iommuPages) {
+    yield rmpEvent(stack, command, writeEntry(rmp, page, { ...HYPERVISOR_ENTRY, assigned: true, immutable: true }));
+  }
   if (asp.firmwareKey === 0) {
     asp.firmwareKey = asp.nextKey++;
     memory.keys.set(asp.firmwareKey, random.bytes('firmware key', 32));
   }
-  asp.options = { raplDisabled: params.raplDisable ?? false, ciphertextHiding: params.ciphertextHiding ?? false };
+  asp.options = {
+    raplDisabled: params.raplDisable ?? false,
+    ciphertextHiding: params.ciphertextHiding ?? false,
+    ...(params.maxSnpAsid ? { maxSnpAsid: params.maxSnpAsid } : {}),
+  };
   asp.platform = 'INIT';
   asp.flushAfterInit = true;
   asp.wbinvdRequired = true;

@@ -7,6 +7,7 @@ import { bufferRefusal, findGuest } from '../common-checks.js';
 import { verifyIdAuth } from '../id-auth.js';
 import { ID_AUTH_SIZE, ID_BLOCK_SIZE } from '../id-block.js';
 import { readBytes } from '../page-io.js';
+import { currentFirmware } from '../platform-firmware.js';
 import type { GuestContext } from '../state.js';
 
 const NAME = 'SNP_LAUNCH_FINISH';
@@ -53,12 +54,12 @@ function takeIdBlock(
     ld: guest.ld,
     policy: guest.policy,
     authKeyEnabled: params.authKeyEnabled,
-    firmware: machine.firmware,
+    firmware: currentFirmware(machine),
     crypto: machine.crypto,
   });
   if (!verified.ok) return refused(verified.fault);
   const { block, idKeyDigest, authorKeyDigest } = verified.value;
-  guest.idBlock = { familyId: block.familyId, imageId: block.imageId, guestSvn: block.guestSvn };
+  guest.idBlock = block;
   guest.idKeyDigest = idKeyDigest;
   guest.authorKeyDigest = authorKeyDigest;
   guest.authorKeyEnabled = params.authKeyEnabled;

@@ -1,11 +1,14 @@
 import { hex, type Spa } from '../../address.js';
-import { copyBytes } from '../../bytes.js';
+import { copyBytes, toHex } from '../../bytes.js';
 import { defineFault } from '../../fault.js';
 import { PLATFORM_FEATURES } from '../../spec/platform-features.js';
 import type { Op } from '../../timeline/event.js';
+import { currentMitigations, platformTcb } from '../attestation/platform-tcb.js';
 import { type FirmwareMachine, type FirmwareResult, inCommand, refuse, refused, SUCCESS, status } from '../command.js';
 import { findGuest } from '../common-checks.js';
 import { zeroDigest } from '../launch-digest.js';
+import { OEK_SIZE } from '../page-swap.js';
+import { currentFirmware } from '../platform-firmware.js';
 import { firmwarePolicyFaults, POLICY_BIT } from '../policy-checks.js';
 import type { GuestContext } from '../state.js';
 
@@ -105,9 +108,9 @@ export const START_TSC = defineFault<{ desired: number; host: number }>({
 });
 
 function refusal(machine: FirmwareMachine, guest: GuestContext, params: LaunchStartParams): FirmwareResult | undefined {
-  const { asp, firmware, processor } = machine;
+  const { asp, processor } = machine;
   if (params.gosvw.length !== 16) return refuse(START_GOSVW, { length: params.gosvw.length });
-  const [policyFault] = firmwarePolicyFaults(params.policy, firmware, processor, asp.options);
+  const [policyFault] = firmwarePolicyFaults(params.policy, currentFirmware(machine), processor, asp.options);
   if (policyFault) return refused(policyFault);
   if (params.maEnabled) {
     if ((params.policy & POLICY_BIT.MIGRATE_MA) === 0n) return refuse(START_MA_POLICY, { policy: params.policy });
@@ -146,6 +149,10 @@ export function snpLaunchStart(machine: FirmwareMachine, params: LaunchStartPara
     guest.imiEnabled = params.imiEnabled;
     guest.gosvw = copyBytes(params.gosvw);
     guest.desiredTscKhz = params.desiredTscKhz ?? 0;
+    guest.launchTcb = platformTcb(machine).current;
+    guest.launchMitigations = currentMitigations(machine);
+    guest.oek = random.fixed(`OEK ${toHex(guest.reportId)}`, OEK_SIZE);
+    guest.oekIvCount = 0n;
     const agent = params.maEnabled && params.maGctx !== undefined ? asp.guests.get(params.maGctx) : undefined;
     guest.reportIdMa = agent ? copyBytes(agent.reportId) : new Uint8Array(32).fill(0xff);
     guest.state = 'LAUNCH';

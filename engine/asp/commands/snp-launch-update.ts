@@ -173,36 +173,38 @@ export function snpLaunchUpdate(machine: FirmwareMachine, params: LaunchUpdatePa
     size: params.pageSize2M ? '2M' : '4K',
     type: pageTypeName(params.pageType) ?? params.pageType,
   };
-  return inCommand(machine, NAME, { args, page: pageAtHand(machine, params.page) }, function* () {
-    const found = findGuest(machine, NAME, params.gctx, ['LAUNCH']);
-    if ('refusal' in found) return found.refusal;
-    const { guest } = found;
-    const accepted = accept(machine, guest, params);
-    if ('refusal' in accepted) return accepted.refusal;
-    const { type, entry, frame } = accepted;
-    if (type === PAGE_TYPE.CPUID) {
-      const wrong = cpuidRefusal(machine, frame);
-      if (wrong) return wrong;
-    }
-    yield* warnWriteOnly(machine, params.vmplMasks);
-    for (let i = 0; i < framesOf(params.pageSize2M); i++) {
-      const page = pfn(frame + i);
-      const address = gpa(entry.gpa + i * PAGE_SIZE);
-      const { content, contents } = transform(machine, guest, type, page);
-      writePage(machine.memory, page, content, guest.vek);
-      guest.measured.push({ pfn: page, type, gpa: address });
-      yield measure(machine, guest, params, type, address, contents);
-    }
-    const after: RmpEntry = {
-      ...entry,
-      validated: true,
-      immutable: false,
-      vmsa: type === PAGE_TYPE.VMSA,
-      vmpl: [VMPL_ALL, ...params.vmplMasks],
-    };
-    yield rmpEvent(machine.stack, NAME, writeEntry(machine.rmp, frame, after));
-    return SUCCESS;
-  });
+  return inCommand(machine, NAME, { args, page: pageAtHand(machine, params.page) }, () => update(machine, params));
+}
+
+function* update(machine: FirmwareMachine, params: LaunchUpdateParams): Op<FirmwareResult> {
+  const found = findGuest(machine, NAME, params.gctx, ['LAUNCH']);
+  if ('refusal' in found) return found.refusal;
+  const { guest } = found;
+  const accepted = accept(machine, guest, params);
+  if ('refusal' in accepted) return accepted.refusal;
+  const { type, entry, frame } = accepted;
+  if (type === PAGE_TYPE.CPUID) {
+    const wrong = cpuidRefusal(machine, frame);
+    if (wrong) return wrong;
+  }
+  yield* warnWriteOnly(machine, params.vmplMasks);
+  for (let i = 0; i < framesOf(params.pageSize2M); i++) {
+    const page = pfn(frame + i);
+    const address = gpa(entry.gpa + i * PAGE_SIZE);
+    const { content, contents } = transform(machine, guest, type, page);
+    writePage(machine.memory, page, content, guest.vek);
+    guest.measured.push({ pfn: page, type, gpa: address });
+    yield measure(machine, guest, params, type, address, contents);
+  }
+  const after: RmpEntry = {
+    ...entry,
+    validated: true,
+    immutable: false,
+    vmsa: type === PAGE_TYPE.VMSA,
+    vmpl: [VMPL_ALL, ...params.vmplMasks],
+  };
+  yield rmpEvent(machine.stack, NAME, writeEntry(machine.rmp, frame, after));
+  return SUCCESS;
 }
 
 /** For views: which guest page the command works on, if the page has one. */

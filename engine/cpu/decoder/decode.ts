@@ -3,8 +3,8 @@ import { candidates, hasModRm, type OpcodeMap } from '../encodings/table.js';
 import { type CodeSize, type Instruction, type Operand, OperandPlace, Segment } from './instruction.js';
 
 /**
- * What decoding came to: `incomplete` wants more bytes than there are, `invalid` is #UD, `tooLong` (more than 15
- * bytes) is #GP(0), `unknown` is an opcode without a row in the table.
+ * What decoding came to: `incomplete` wants more bytes than there are, `invalid` is #UD (no processor of AMD has such
+ * an instruction), `tooLong` (more than 15 bytes) is #GP(0), `unknown` is a VEX, EVEX or XOP encoding.
  */
 export type DecodeStatus = 'ok' | 'incomplete' | 'invalid' | 'tooLong' | 'unknown';
 
@@ -119,12 +119,15 @@ function selectRow(rows: readonly Encoding[], codeSize: CodeSize, modrm: number)
 }
 
 function operandSize(row: Encoding, codeSize: CodeSize): number {
-  if (row.size === 'byte') return 1;
+  const { size } = row;
+  if (size === 'byte') return 1;
+  if (size === 'native') return codeSize === 64 ? 8 : 4;
   const operand = prefixes.operand && row.prefix !== 0x66;
-  if (codeSize !== 64) return row.size === 'forced64' ? 4 : (codeSize === 16) !== operand ? 2 : 4;
-  if (row.size === 'forced64' || (prefixes.rex & 8) !== 0) return 8;
+  if (codeSize !== 64) return (codeSize === 16) !== operand ? 2 : 4;
+  if (size === 'always64') return 8;
+  if ((prefixes.rex & 8) !== 0) return size === 'atMost32' ? 4 : 8;
   if (operand) return 2;
-  return row.size === 'default64' ? 8 : 4;
+  return size === 'default64' ? 8 : 4;
 }
 
 function widthOf(letter: string, size: number): number {
@@ -295,6 +298,15 @@ function readOperand(out: Instruction, operand: Operand, kind: OperandKind): boo
     case 'U':
       setPlace(operand, isRegister ? OperandPlace.vector : OperandPlace.memory, isRegister ? rm : 0, width);
       return true;
+    // MMX registers have no bit from REX.
+    case 'P':
+      setPlace(operand, OperandPlace.mmx, reg & 7, 8);
+      return true;
+    case 'Q':
+    case 'N':
+      if (isRegister) setPlace(operand, OperandPlace.mmx, rm & 7, 8);
+      else setPlace(operand, OperandPlace.memory, 0, width);
+      return true;
     case 'S':
       setPlace(operand, OperandPlace.segment, reg & 7, 2);
       return (reg & 7) < 6 && !(out.opcode === 0x8e && (reg & 7) === Segment.CS);
@@ -332,7 +344,7 @@ function decodeInto(out: Instruction, codeSize: CodeSize): DecodeStatus {
   if (isVectorExtension(map, opcode, codeSize)) return 'unknown';
   const rows = candidates(map, opcode);
   const head = rows.find((row) => row.modes === 'all' || (row.modes === 'long') === (codeSize === 64));
-  if (!head) return rows.length > 0 ? 'invalid' : 'unknown';
+  if (!head) return 'invalid';
 
   out.codeSize = codeSize;
   out.opcode = opcode;
@@ -340,7 +352,7 @@ function decodeInto(out: Instruction, codeSize: CodeSize): DecodeStatus {
   out.lock = prefixes.lock;
   out.modrm = hasModRm(head) ? next8() : 0;
   const row = selectRow(rows, codeSize, out.modrm);
-  if (!row) return 'unknown';
+  if (!row) return 'invalid';
 
   out.encoding = row;
   out.operandSize = operandSize(row, codeSize);

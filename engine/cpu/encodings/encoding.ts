@@ -85,9 +85,10 @@ export type ModeSet = 'all' | 'legacy' | 'long';
 
 /**
  * Operand size in 64-bit mode, where it is not 32 by default: `default64` can be made 16 by a 66 prefix (for near
- * branches too, as AMD has it), `forced64` cannot be changed, `byte` is 8 in every mode.
+ * branches too, as AMD has it), `always64` cannot be changed, `atMost32` is 32 with REX.W. In every mode `byte` is 8,
+ * and `native` 32 or, in 64-bit mode, 64.
  */
-export type SizeRule = 'normal' | 'default64' | 'forced64' | 'byte';
+export type SizeRule = 'normal' | 'default64' | 'always64' | 'atMost32' | 'native' | 'byte';
 
 /** What a 0xF2 or 0xF3 prefix means: nothing, repeat, repeat while (not) equal. */
 export type RepeatRule = 'none' | 'rep' | 'repe';

@@ -231,14 +231,6 @@ function systemRows(): EncodingRow[] {
   ];
 }
 
-/** x87: every escape opcode has ModRM and no immediate; which operation it is, is the business of the x87 unit. */
-function x87Rows(): EncodingRow[] {
-  return [0, 1, 2, 3, 4, 5, 6, 7].flatMap((n) => [
-    row(`${hex2(0xd8 + n)} /mem`, 'ESC', ['M'], { ends: true }),
-    row(`${hex2(0xd8 + n)} /reg`, 'ESC', [], { ends: true }),
-  ]);
-}
-
 export const ONE_BYTE: readonly EncodingRow[] = [
   ...aluRows(),
   ...shiftRows(),
@@ -247,5 +239,4 @@ export const ONE_BYTE: readonly EncodingRow[] = [
   ...stringRows(),
   ...branchRows(),
   ...systemRows(),
-  ...x87Rows(),
 ];

@@ -1,11 +1,16 @@
 import type { Encoding, MandatoryPrefix, OpcodeMap } from './encoding.js';
+import { MMX } from './mmx.js';
+import { NOT_EXECUTED } from './not-executed.js';
 import { ONE_BYTE } from './one-byte.js';
 import { SSE } from './sse.js';
 import { TWO_BYTE } from './two-byte.js';
+import { X87 } from './x87.js';
 
 /** The one table of encodings, and its index for the decoder. */
 
-export const ENCODINGS: readonly Encoding[] = [...ONE_BYTE, ...TWO_BYTE, ...SSE].map((row, id) => ({ ...row, id }));
+export const ENCODINGS: readonly Encoding[] = [...ONE_BYTE, ...X87, ...TWO_BYTE, ...MMX, ...SSE, ...NOT_EXECUTED].map(
+  (row, id) => ({ ...row, id }),
+);
 
 function specificity(encoding: Encoding): number {
   const { rm, extension, mod, prefix } = encoding;

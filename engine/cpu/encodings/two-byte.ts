@@ -53,7 +53,7 @@ function integerRows(): EncodingRow[] {
     ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e].map((opcode) => row(`0F ${hex2(opcode)}`, 'NOP', ['Ev'])),
     // The register form is #UD: tried on Zen 5.
     row('0F 0D /reg', 'PREFETCH', ['Ev'], { ...rare, semantics: 'UD2' }),
-    row('0F 0D /mem', 'PREFETCH', ['Ev'], { semantics: 'NOP' }),
+    row('0F 0D /mem', 'PREFETCH', ['Mb'], { semantics: 'NOP' }),
     row('0F B9', 'UD1', ['Gv', 'Ev'], rare),
     row('0F FF', 'UD0', [], rare),
     row('0F 0B', 'UD2', [], rare),
@@ -61,14 +61,16 @@ function integerRows(): EncodingRow[] {
 }
 
 function segmentRows(): EncodingRow[] {
+  // AMD has no 64-bit offset here: tried on Zen 5.
+  const pointer: EncodingOptions = { ...rare, size: 'atMost32' };
   return [
     row('0F A0', 'PUSH', ['FS'], { size: 'default64', semantics: 'PUSH_SEG' }),
     row('0F A8', 'PUSH', ['GS'], { size: 'default64', semantics: 'PUSH_SEG' }),
     row('0F A1', 'POP', ['FS'], { size: 'default64', semantics: 'POP_SEG', ends: true }),
     row('0F A9', 'POP', ['GS'], { size: 'default64', semantics: 'POP_SEG', ends: true }),
-    row('0F B2', 'LSS', ['Gv', 'Mp'], rare),
-    row('0F B4', 'LFS', ['Gv', 'Mp'], rare),
-    row('0F B5', 'LGS', ['Gv', 'Mp'], rare),
+    row('0F B2', 'LSS', ['Gv', 'Mp'], pointer),
+    row('0F B4', 'LFS', ['Gv', 'Mp'], pointer),
+    row('0F B5', 'LGS', ['Gv', 'Mp'], pointer),
     row('0F 02', 'LAR', ['Gv', 'Ew'], { ...rare, writes: 'Z' }),
     row('0F 03', 'LSL', ['Gv', 'Ew'], { ...rare, writes: 'Z' }),
     row('0F 00 /0', 'SLDT', ['EvMw'], rare),
@@ -79,8 +81,8 @@ function segmentRows(): EncodingRow[] {
     row('0F 00 /5', 'VERW', ['Ew'], { ...rare, writes: 'Z' }),
     row('0F 01 /0', 'SGDT', ['Ms'], rare),
     row('0F 01 /1', 'SIDT', ['Ms'], rare),
-    row('0F 01 /2', 'LGDT', ['Ms'], { ...ring0, size: 'forced64' }),
-    row('0F 01 /3', 'LIDT', ['Ms'], { ...ring0, size: 'forced64' }),
+    row('0F 01 /2', 'LGDT', ['Ms'], { ...ring0, size: 'always64' }),
+    row('0F 01 /3', 'LIDT', ['Ms'], { ...ring0, size: 'always64' }),
     row('0F 01 /4', 'SMSW', ['EvMw'], rare),
     row('0F 01 /6', 'LMSW', ['Ew'], ring0),
     row('0F 01 /7', 'INVLPG', ['Mb'], ring0),
@@ -96,8 +98,8 @@ function group7Rows(): EncodingRow[] {
   return [
     row('NP 0F 01 /1:0', 'MONITOR', [], ring0),
     row('NP 0F 01 /1:1', 'MWAIT', [], ring0),
-    row('NP 0F 01 /1:2', 'CLAC', [], ring0),
-    row('NP 0F 01 /1:3', 'STAC', [], ring0),
+    row('NP 0F 01 /1:2', 'CLAC', [], { ends: true }),
+    row('NP 0F 01 /1:3', 'STAC', [], { ends: true }),
     row('NP 0F 01 /2:0', 'XGETBV', [], rare),
     row('NP 0F 01 /2:1', 'XSETBV', [], ring0),
     row('0F 01 /3:0', 'VMRUN', [], ring0),
@@ -112,6 +114,9 @@ function group7Rows(): EncodingRow[] {
     row('0F 01 /3:7', 'INVLPGA', [], ring0),
     row('0F 01 /7:0', 'SWAPGS', [], { ...ring0, modes: 'long' }),
     row('0F 01 /7:1', 'RDTSCP', [], rare),
+    row('NP 0F 01 /7:5', 'RDPRU', [], rare),
+    row('F3 0F 01 /7:5', 'RMPQUERY', [], { ...ring0, modes: 'long', writes: ALL }),
+    row('F2 0F 01 /7:5', 'RMPREAD', [], { ...ring0, modes: 'long', writes: ALL }),
     row('F2 0F 01 /7:6', 'RMPUPDATE', [], { ...ring0, modes: 'long' }),
     row('F3 0F 01 /7:6', 'RMPADJUST', [], { ...ring0, modes: 'long', writes: ALL }),
     row('F2 0F 01 /7:7', 'PVALIDATE', [], { ...ring0, writes: ALL }),
@@ -120,12 +125,12 @@ function group7Rows(): EncodingRow[] {
 }
 
 function systemRows(): EncodingRow[] {
-  const forced: EncodingOptions = { ...ring0, size: 'forced64' };
+  const forced: EncodingOptions = { ...ring0, size: 'native' };
   return [
     row('0F 05', 'SYSCALL', [], { ...rare, writes: ALL }),
-    row('0F 07', 'SYSRET', [], { ...ring0, writes: ALL }),
+    row('0F 07', 'SYSRET', [], { ends: true, writes: ALL }),
     row('0F 34', 'SYSENTER', [], rare),
-    row('0F 35', 'SYSEXIT', [], ring0),
+    row('0F 35', 'SYSEXIT', [], { ends: true }),
     row('0F 06', 'CLTS', [], ring0),
     row('0F 08', 'INVD', [], ring0),
     row('0F 09', 'WBINVD', [], ring0),
@@ -142,7 +147,7 @@ function systemRows(): EncodingRow[] {
     row('NP 0F 77', 'EMMS', [], rare),
     row('NFx 0F C7 /6 /reg', 'RDRAND', ['Rv'], { ...rare, writes: ALL }),
     row('NFx 0F C7 /7 /reg', 'RDSEED', ['Rv'], { ...rare, writes: ALL }),
-    row('F3 0F C7 /7 /reg', 'RDPID', ['Rq'], { ...rare, size: 'forced64' }),
+    row('F3 0F C7 /7 /reg', 'RDPID', ['Rv'], { ...rare, size: 'native' }),
     row('NP 0F AE /0', 'FXSAVE', ['M'], rare),
     row('NP 0F AE /1', 'FXRSTOR', ['M'], rare),
     row('NP 0F AE /2', 'LDMXCSR', ['Md'], rare),
@@ -168,7 +173,7 @@ function map38Rows(): EncodingRow[] {
     row('F2 0F 38 F1', 'CRC32', ['Gy', 'Ev']),
     row('66 0F 38 F6', 'ADCX', ['Gy', 'Ey'], { reads: 'C', writes: 'C' }),
     row('F3 0F 38 F6', 'ADOX', ['Gy', 'Ey'], { reads: 'O', writes: 'O' }),
-    row('66 0F 38 82', 'INVPCID', ['Gq', 'Mo'], { ...ring0, size: 'forced64' }),
+    row('66 0F 38 82', 'INVPCID', ['Gv', 'Mo'], { ...ring0, size: 'native' }),
   ];
 }
 

@@ -1,36 +1,15 @@
 import { decode } from '../decoder/decode.js';
-import {
-  type CodeSize,
-  copyInstruction,
-  createInstruction,
-  type Instruction,
-  OperandPlace,
-} from '../decoder/instruction.js';
-import { definitionOf, isFloat } from '../semantics/index.js';
-import { GPR, PAGE, SEGMENT_SIZE, SEGMENT_TABLE, XMM, ZERO } from '../state/layout.js';
-import { analyseFlags, type FlagUser, traitsOf } from './flag-analysis.js';
-import { formKey, makeForm, staticKey } from './form.js';
+import { copyInstruction, createInstruction, type Instruction } from '../decoder/instruction.js';
+import { PAGE } from '../state/layout.js';
+import { type CodeMode, modeNumber } from './code-mode.js';
+import { analyseFlags, type FlagUser } from './flag-analysis.js';
+import type { StaticForm } from './form-library.js';
 import type { Handlers } from './handlers.js';
-import { ASK_JUMP_CACHE, BLOCK, Handler, RECORD } from './record.js';
+import type { KeptInstruction, Undecodable } from './kept-instruction.js';
+import { BLOCK, Handler, RECORD } from './record.js';
+import { endsBlock, isRelative, RecordWriter } from './record-writer.js';
 
-/** What decoding depends on beside the bytes. */
-export interface CodeMode {
-  readonly codeSize: CodeSize;
-  readonly stackSize: CodeSize;
-  /** XMM instructions are executed; where they are not, TypeScript raises #UD or #NM. */
-  readonly vectors: boolean;
-  /** MXCSR is as semantics of floating point have it: nearest, all exceptions masked, denormals count. */
-  readonly floats: boolean;
-}
-
-export type Undecodable = 'invalid' | 'tooLong' | 'unknown';
-
-/** An instruction that TypeScript executes, or a reason why there is none. */
-export interface KeptInstruction {
-  readonly instruction: Instruction;
-  readonly undecodable: Undecodable | undefined;
-  readonly bytes: Uint8Array;
-}
+export { type CodeMode, usesVectors } from './code-mode.js';
 
 export interface Block {
   readonly address: number;
@@ -41,6 +20,8 @@ export interface Block {
   /** Offsets in the page: first byte, first byte after. */
   readonly start: number;
   readonly end: number;
+  /** Length of its instructions. */
+  readonly bytes: number;
 }
 
 interface CodePage {
@@ -50,24 +31,35 @@ interface CodePage {
 }
 
 const MAX_INSTRUCTIONS = 64;
-
-interface StaticForm {
-  readonly key: string;
-  readonly user: FlagUser;
-}
-const staticForms = new Map<string, StaticForm>();
+const MOST_BLOCK_BYTES = BLOCK.size + (MAX_INSTRUCTIONS + 1) * RECORD.size;
+const NEVER_NEXT: ReadonlySet<string> = new Set(['JMP', 'JMP_INDIRECT', 'RET']);
+/** Bytes of an instruction. */
+const MAX_LENGTH = 15;
+const NO_TRAITS: FlagUser = { whenLive: undefined, whenDead: undefined };
 
 /** Decodes blocks into the arena, and knows which pages of guest memory hold decoded code. */
 export class CodeCache {
   private readonly view: DataView;
   private readonly bytes: Uint8Array;
   private readonly pages = new Map<number, CodePage>();
+  private readonly arenaStart: number;
   private next: number;
   /** Counts how often the arena was emptied: addresses of blocks before mean nothing any more. */
   generation = 0;
   kept: KeptInstruction[] = [];
-  /** What the last call of `build` decoded last. */
-  readonly decoded = createInstruction();
+  /** The instructions of the block in the making. */
+  private readonly decoded: readonly Instruction[] = Array.from({ length: MAX_INSTRUCTIONS }, createInstruction);
+  private readonly trouble: (Undecodable | undefined)[] = [];
+  private readonly forms: (StaticForm | undefined)[] = [];
+  private readonly users: FlagUser[] = [];
+  private readonly writer: RecordWriter;
+  /** Blocks that end with a slice lie in one place, and so do their instructions in `kept`. */
+  private readonly partialStart: number;
+  private partial: Block | undefined;
+  private partialKept = { start: 0, end: 0 };
+  /** How the block that was made last ends. */
+  private leadsToTarget = false;
+  private leadsToNext = false;
   readonly breakpoints = new Set<bigint>();
   /** Figures for the benchmark. */
   readonly statistics = { blocks: 0, instructions: 0, dropped: 0 };
@@ -75,21 +67,23 @@ export class CodeCache {
   constructor(
     buffer: ArrayBuffer,
     private readonly handlers: Handlers,
-    private readonly arenaStart: number,
+    arenaStart: number,
     private readonly arenaEnd: number,
     private readonly onEmptied: () => void,
     private readonly onPageDecoded: (page: number) => void,
+    /** Breakpoints in the guest's debug registers, by linear address. */
+    private readonly guestBreakpoints: ReadonlyMap<bigint, number>,
   ) {
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
-    this.next = arenaStart;
+    this.writer = new RecordWriter(this.view);
+    this.partialStart = arenaStart;
+    this.arenaStart = arenaStart + MOST_BLOCK_BYTES;
+    this.next = this.arenaStart;
   }
 
   private static key(rip: bigint, mode: CodeMode): bigint {
-    return (
-      rip * 64n +
-      BigInt((mode.vectors ? 16 : 0) + (mode.floats ? 32 : 0) + (mode.codeSize >> 5) * 4 + (mode.stackSize >> 5))
-    );
+    return rip * 64n + BigInt(modeNumber(mode));
   }
 
   find(page: number, rip: bigint, mode: CodeMode): Block | undefined {
@@ -100,11 +94,13 @@ export class CodeCache {
     return this.pages.has(page);
   }
 
-  /** Drops everything: the arena is full, or breakpoints changed. */
+  /** Drops everything: the arena is full. */
   empty(): void {
     this.generation++;
     this.pages.clear();
     this.kept = [];
+    this.partial = undefined;
+    this.partialKept = { start: 0, end: 0 };
     this.next = this.arenaStart;
     this.onEmptied();
   }
@@ -114,6 +110,7 @@ export class CodeCache {
     const code = this.pages.get(page);
     if (!code || offset >= code.end || offset + length <= code.start) return [];
     this.pages.delete(page);
+    if (this.partial?.page === page || this.partial?.secondPage === page) this.stop(this.partial);
     const dropped = [...code.blocks.values()];
     this.statistics.dropped += dropped.length;
     for (const block of dropped) {
@@ -123,6 +120,22 @@ export class CodeCache {
       }
     }
     return dropped;
+  }
+
+  /** Drops the blocks that have one of these RIPs, first or further on. */
+  dropAt(rips: readonly bigint[]): readonly Block[] {
+    const dropped = new Set<Block>();
+    for (const code of this.pages.values()) {
+      for (const block of code.blocks.values()) {
+        const end = block.rip + BigInt(block.bytes);
+        if (rips.some((rip) => rip >= block.rip && rip < end)) dropped.add(block);
+      }
+    }
+    for (const block of dropped) {
+      this.stop(block);
+      for (const page of [block.page, block.secondPage]) this.removeFrom(page, block);
+    }
+    return [...dropped];
   }
 
   private removeFrom(page: number, block: Block): void {
@@ -140,54 +153,107 @@ export class CodeCache {
   }
 
   /**
-   * Decodes the block at an offset of a page. `secondPage` gives the page that follows, when an instruction crosses
-   * into it. With `limit` the block has at most that many instructions and is not kept.
+   * Decodes the block at a linear address in a page of linear memory. `secondPage` gives the page that follows, when an
+   * instruction crosses into it. With `limit` the block has at most that many instructions and is good until the next
+   * such call.
    */
-  build(page: number, offset: number, rip: bigint, mode: CodeMode, secondPage: () => number, limit?: number): Block {
-    if (this.next + BLOCK.size + (MAX_INSTRUCTIONS + 1) * RECORD.size > this.arenaEnd) this.empty();
-    const instructions: Instruction[] = [];
-    const trouble: (Undecodable | undefined)[] = [];
-    const scratch = this.decoded;
+  build(page: number, linear: bigint, rip: bigint, mode: CodeMode, secondPage: () => number, limit?: number): Block {
+    if (limit === undefined && this.next + MOST_BLOCK_BYTES > this.arenaEnd) this.empty();
+    const block = this.make(page, linear, rip, mode, secondPage, limit);
+    if (!block) throw new Error('a block that cannot be made');
+    if (limit === undefined && this.handlers.hasPending) this.makeNeighbours(block, linear, mode);
+    this.handlers.flush();
+    return block;
+  }
+
+  /**
+   * Decodes where a block leads to, as far as that lies in its page: a module for the new forms of several blocks costs
+   * hardly more than one for those of a single block, and most of them will run.
+   */
+  private makeNeighbours(block: Block, linear: bigint, mode: CodeMode): void {
+    const wanted = this.exitsOf(block);
+    const enough = this.statistics.instructions + MAX_INSTRUCTIONS;
+    while (this.statistics.instructions < enough && this.next + MOST_BLOCK_BYTES <= this.arenaEnd) {
+      const rip = wanted.shift();
+      if (rip === undefined) return;
+      const there = linear + BigInt.asIntN(64, rip - block.rip);
+      if (there >> 12n !== linear >> 12n || this.find(block.page, rip, mode)) continue;
+      const neighbour = this.make(block.page, there, rip, mode);
+      if (neighbour) wanted.push(...this.exitsOf(neighbour));
+    }
+  }
+
+  /** RIPs behind the block that has just been made, unless nothing falls through, and at the target of its branch. */
+  private exitsOf(block: Block): bigint[] {
+    const { view } = this;
+    const last = block.address + BLOCK.size + (view.getInt32(block.address + BLOCK.count, true) - 1) * RECORD.size;
+    const { leadsToNext, leadsToTarget } = this;
+    const exits: bigint[] = [];
+    if (leadsToNext) exits.push(view.getBigUint64(last + RECORD.next, true));
+    if (leadsToTarget) exits.push(view.getBigUint64(last + RECORD.immediate, true));
+    return exits;
+  }
+
+  /** Without `secondPage` undefined if its first instruction crosses. */
+  private make(
+    page: number,
+    linear: bigint,
+    rip: bigint,
+    mode: CodeMode,
+    secondPage?: () => number,
+    limit?: number,
+  ): Block | undefined {
+    const offset = Number(linear & BigInt(PAGE - 1));
     const most = Math.min(limit ?? MAX_INSTRUCTIONS, MAX_INSTRUCTIONS);
     const first = page * PAGE;
     let at = first + offset;
     let crossing = -1;
     let code = this.bytes;
-    while (instructions.length < most) {
-      const before = rip + BigInt(at - first - offset);
-      if (instructions.length > 0 && this.breakpoints.has(before)) break;
-      let status = decode(code, at, first + PAGE, mode.codeSize, scratch);
+    let count = 0;
+    while (count < most) {
+      if (count > 0 && this.stopsBefore(rip, linear, at - first - offset)) break;
+      const instruction = this.decoded[count];
+      if (!instruction) break;
+      let status = decode(code, at, first + PAGE, mode.codeSize, instruction);
       if (status === 'incomplete') {
-        if (instructions.length > 0) break;
+        if (count > 0) break;
+        if (!secondPage) return undefined;
         crossing = secondPage();
         code = this.joined(at, first + PAGE, crossing);
-        status = decode(code, 0, code.length, mode.codeSize, scratch);
+        status = decode(code, 0, code.length, mode.codeSize, instruction);
         if (status === 'incomplete') status = 'tooLong';
       }
-      instructions.push(copyInstruction(scratch));
-      trouble.push(status === 'ok' ? undefined : status);
-      at += scratch.length;
-      if (status !== 'ok' || scratch.encoding?.ends || crossing >= 0 || at >= first + PAGE) break;
+      this.trouble[count] = status === 'ok' ? undefined : status;
+      count++;
+      at += instruction.length;
+      if (status !== 'ok' || endsBlock(instruction) || crossing >= 0 || at >= first + PAGE) break;
     }
-    const address = this.next;
-    this.write(
-      address,
-      instructions,
-      trouble,
-      rip,
-      mode,
-      code === this.bytes ? first + offset : 0,
-      code,
-      crossing >= 0,
-    );
+    const address = limit === undefined ? this.next : this.partialStart;
+    const length = at - first - offset;
+    const end = Math.min(offset + length, PAGE);
+    const block = { address, rip, page, secondPage: crossing, start: offset, end, bytes: length };
+    if (limit !== undefined && this.kept.length === this.partialKept.end) this.kept.length = this.partialKept.start;
+    const keptBefore = this.kept.length;
+    this.write(block, count, mode, code === this.bytes ? first + offset : 0, code);
     this.statistics.blocks++;
-    this.statistics.instructions += instructions.length;
-    const block = { address, rip, page, secondPage: crossing, start: offset, end: Math.min(at - first, PAGE) };
+    this.statistics.instructions += count;
     if (limit === undefined) {
-      this.keep(block, page, block.start, block.end, mode);
-      if (crossing >= 0) this.keep(block, crossing, 0, at - first - PAGE, mode);
+      this.next = this.writer.at;
+      this.keep(page, block.start, end).set(CodeCache.key(rip, mode), block);
+      if (crossing >= 0) this.keep(crossing, 0, length + offset - PAGE).set(-1n - CodeCache.key(rip, mode), block);
+    } else {
+      this.partial = block;
+      this.partialKept = { start: keptBefore, end: this.kept.length };
+      this.keep(page, block.start, end);
+      if (crossing >= 0) this.keep(crossing, 0, length + offset - PAGE);
     }
     return block;
+  }
+
+  private stopsBefore(rip: bigint, linear: bigint, distance: number): boolean {
+    const { breakpoints, guestBreakpoints } = this;
+    if (breakpoints.size > 0 && breakpoints.has(rip + BigInt(distance))) return true;
+    return guestBreakpoints.size > 0 && guestBreakpoints.has(linear + BigInt(distance));
   }
 
   private joined(at: number, end: number, secondPage: number): Uint8Array {
@@ -198,7 +264,8 @@ export class CodeCache {
     return bytes;
   }
 
-  private keep(block: Block, page: number, start: number, end: number, mode: CodeMode): void {
+  /** The page has decoded code from here to there; its blocks. */
+  private keep(page: number, start: number, end: number): Map<bigint, Block> {
     let code = this.pages.get(page);
     if (!code) {
       code = { blocks: new Map(), start, end };
@@ -207,109 +274,54 @@ export class CodeCache {
     }
     code.start = Math.min(code.start, start);
     code.end = Math.max(code.end, end);
-    code.blocks.set(page === block.page ? CodeCache.key(block.rip, mode) : -1n - CodeCache.key(block.rip, mode), block);
+    return code.blocks;
   }
 
-  private write(
-    address: number,
-    instructions: readonly Instruction[],
-    trouble: readonly (Undecodable | undefined)[],
-    rip: bigint,
-    mode: CodeMode,
-    codeAt: number,
-    code: Uint8Array,
-    crossing: boolean,
-  ): void {
-    const { view } = this;
-    const forms = instructions.map((i, n) =>
-      trouble[n] === undefined && definitionOf(i.encoding?.semantics ?? '') && isGenerated(i, mode)
-        ? this.staticForm(i, mode)
-        : undefined,
-    );
-    const flags = analyseFlags(forms.map((s) => s?.user ?? { whenLive: undefined, whenDead: undefined }));
-    view.setInt32(address + BLOCK.count, instructions.length, true);
-    view.setInt32(address + BLOCK.executions, 0, true);
-    view.setBigUint64(address + BLOCK.rip, rip, true);
-    let record = address + BLOCK.size;
-    let nextRip = rip;
-    instructions.forEach((i, n) => {
-      nextRip = wrap(nextRip + BigInt(i.length), mode.codeSize);
-      const form = forms[n];
-      const flag = flags[n];
-      let handler: number = Handler.rare;
-      if (form && flag) {
-        const conditional = i.encoding?.semantics.endsWith('cc') ? i.opcode & 15 : -1;
-        const key = formKey(form.key, conditional, flag);
-        handler = this.handlers.numberOf(key) ?? this.handlers.add(makeForm(i, mode.stackSize, flag, form.key));
-      } else {
-        const bytes = code.slice(codeAt, codeAt + (trouble[n] === undefined ? i.length : 15));
-        view.setInt32(record + RECORD.instruction, this.kept.length, true);
-        this.kept.push({ instruction: i, undecodable: trouble[n], bytes });
-      }
-      this.writeRecord(record, handler, i, nextRip, instructions.length - n, crossing);
-      record += RECORD.size;
-      codeAt += i.length;
-    });
-    const last = instructions[instructions.length - 1];
-    if (last?.encoding?.ends !== true || trouble[instructions.length - 1]) {
-      view.setUint16(record + RECORD.handler, Handler.fallThrough, true);
-      view.setBigUint64(record + RECORD.next, nextRip, true);
-      view.setInt32(record + RECORD.nextLink, crossing ? ASK_JUMP_CACHE : 0, true);
-      record += RECORD.size;
-    }
-    this.next = record;
-    this.handlers.flush();
-  }
-
-  private staticForm(i: Instruction, mode: CodeMode): StaticForm {
-    const key = staticKey(i, mode.stackSize);
-    let form = staticForms.get(key);
-    if (!form) {
-      const traits = (live: boolean) => traitsOf(makeForm(i, mode.stackSize, { live, known: undefined }, key));
-      form = { key, user: { whenLive: traits(true), whenDead: traits(false) } };
-      staticForms.set(key, form);
-    }
+  /** Form of a decoded instruction, if this mode has generated code for it. */
+  private formOf(n: number, mode: CodeMode): StaticForm | undefined {
+    const instruction = this.decoded[n];
+    if (!instruction || this.trouble[n] !== undefined) return undefined;
+    const form = this.handlers.library.staticForm(instruction, mode.stackSize);
+    if (!form?.user || (form.vectors && !mode.vectors) || (form.floats && !mode.floats)) return undefined;
     return form;
   }
 
-  private writeRecord(
-    at: number,
-    handler: number,
-    i: Instruction,
-    next: bigint,
-    left: number,
-    crossing: boolean,
-  ): void {
-    const { view } = this;
-    view.setUint16(at + RECORD.handler, handler, true);
-    for (let n = 0; n < 3; n++) {
-      const operand = i.operands[n as 0 | 1 | 2];
-      const offset = RECORD.register[n] ?? 0;
-      let register = 0;
-      if (operand.place === OperandPlace.register) register = GPR + 8 * operand.register + (operand.highByte ? 1 : 0);
-      else if (operand.place === OperandPlace.vector) register = XMM + 16 * operand.register;
-      else if (operand.place === OperandPlace.segment) register = SEGMENT_TABLE + SEGMENT_SIZE * operand.register + 16;
-      view.setUint16(at + offset, register, true);
+  private write(block: Block, count: number, mode: CodeMode, codeAt: number, code: Uint8Array): void {
+    const { writer, handlers, forms, users } = this;
+    users.length = count;
+    for (let n = 0; n < count; n++) {
+      forms[n] = this.formOf(n, mode);
+      users[n] = forms[n]?.user ?? NO_TRAITS;
     }
-    view.setUint16(at + RECORD.base, i.base < 0 ? ZERO : GPR + 8 * i.base, true);
-    view.setUint16(at + RECORD.index, i.index < 0 ? ZERO : GPR + 8 * i.index, true);
-    view.setUint16(at + RECORD.segment, SEGMENT_TABLE + SEGMENT_SIZE * i.segment, true);
-    view.setUint8(at + RECORD.scale, i.scale);
-    view.setUint8(at + RECORD.condition, i.opcode & 15);
-    const displacement = (BigInt(i.displacementHigh) << 32n) | BigInt(i.displacement >>> 0);
-    view.setBigInt64(
-      at + RECORD.displacement,
-      i.ripRelative ? displacement + BigInt.asIntN(64, next) : displacement,
-      true,
-    );
-    let immediate = (BigInt(i.immediateHigh) << 32n) | BigInt(i.immediate >>> 0);
-    if (isRelative(i)) immediate = BigInt.asIntN(64, wrap(next + immediate, (i.operandSize * 8) as CodeSize));
-    view.setBigInt64(at + RECORD.immediate, immediate, true);
-    view.setBigUint64(at + RECORD.next, next, true);
-    view.setInt32(at + RECORD.targetLink, crossing ? ASK_JUMP_CACHE : 0, true);
-    view.setInt32(at + RECORD.nextLink, crossing ? ASK_JUMP_CACHE : 0, true);
-    view.setUint8(at + RECORD.left, left);
-    view.setUint8(at + RECORD.length, i.length);
+    const flags = analyseFlags(users);
+    writer.startBlock(block.address, block.rip, count, mode.codeSize, block.secondPage >= 0);
+    for (let n = 0; n < count; n++) {
+      const i = this.decoded[n];
+      const form = forms[n];
+      const flag = flags[n];
+      if (!i || !flag) break;
+      if (form) {
+        const handler = handlers.library.handler(form, i, mode.stackSize, flag);
+        handlers.need(handler);
+        // Generated code hands floating point over where it cannot tell what happens to MXCSR.
+        const kept = form.floats ? this.kept.length : -1;
+        if (form.floats) {
+          const bytes = code.slice(codeAt, codeAt + i.length);
+          this.kept.push({ instruction: copyInstruction(i), undecodable: undefined, bytes });
+        }
+        writer.instruction(i, handler, count - n, kept);
+      } else {
+        writer.instruction(i, Handler.rare, count - n, this.kept.length);
+        const undecodable = this.trouble[n];
+        const bytes = code.slice(codeAt, codeAt + (undecodable === undefined ? i.length : MAX_LENGTH));
+        this.kept.push({ instruction: copyInstruction(i), undecodable, bytes });
+      }
+      codeAt += i.length;
+    }
+    const last = this.decoded[count - 1];
+    if (!last || !endsBlock(last) || this.trouble[count - 1] !== undefined) writer.fallThrough();
+    this.leadsToTarget = last !== undefined && isRelative(last);
+    this.leadsToNext = forms[count - 1] !== undefined && !NEVER_NEXT.has(last?.encoding?.semantics ?? '');
   }
 
   /** Executions of each form, by handler number: how often its blocks ran times how often they contain it. */
@@ -318,7 +330,7 @@ export class CodeCache {
     for (const page of this.pages.values()) {
       for (const { address } of page.blocks.values()) {
         const count = this.view.getInt32(address + BLOCK.count, true);
-        const executions = this.view.getInt32(address + BLOCK.executions, true);
+        const executions = this.view.getUint32(address + BLOCK.executions, true);
         for (let n = 0; n < count; n++) {
           const handler = this.view.getUint16(address + BLOCK.size + n * RECORD.size, true);
           heat[handler] = (heat[handler] ?? 0) + executions;
@@ -327,20 +339,4 @@ export class CodeCache {
     }
     return heat;
   }
-}
-
-/** Has this mode generated code for an instruction that has semantics? */
-const isGenerated = (i: Instruction, mode: CodeMode): boolean =>
-  (mode.vectors || !usesVectors(i)) && (mode.floats || !isFloat(i.encoding?.semantics ?? ''));
-
-export const usesVectors = (i: Instruction): boolean => i.operands.some((o) => o.place === OperandPlace.vector);
-
-const isRelative = (i: Instruction): boolean => {
-  const kind = i.encoding?.operands[0];
-  return kind === 'Jb' || kind === 'Jz';
-};
-
-/** RIP has the width of the code (or, for a branch, of its operand). */
-export function wrap(rip: bigint, size: CodeSize): bigint {
-  return BigInt.asUintN(size, rip);
 }

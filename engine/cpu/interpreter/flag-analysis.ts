@@ -1,6 +1,6 @@
 import type { Traits } from '../semantics/flag-context.js';
 import type { FlagType } from '../semantics/flags.js';
-import type { Helpers } from '../semantics/helpers.js';
+import { NO_HELPERS } from '../semantics/helpers.js';
 import { definitionOf } from '../semantics/index.js';
 import { FunctionBuilder, I32 } from '../wasm/function-builder.js';
 import type { Form } from './form.js';
@@ -9,8 +9,6 @@ import { RecordContext } from './record-context.js';
 /** Flag liveness (backwards) and the type of flags known to be there (forwards), over one block. */
 
 const known = new Map<string, Traits>();
-/** Indexes do not matter: the code is thrown away. */
-const NO_HELPERS = new Proxy({} as Helpers, { get: () => 0 });
 
 /** What the definition does when the flags it sets are needed, or not: asked of itself, on scratch code. */
 export function traitsOf(form: Form): Traits {

@@ -66,6 +66,35 @@ export function staticKey(i: Instruction, stackSize: CodeSize): string {
   return key;
 }
 
+interface RowTraits {
+  readonly shift: boolean;
+  readonly selected: boolean;
+}
+const rowTraits: RowTraits[] = [];
+
+/**
+ * A number for everything that `staticKey` looks at, among instructions of one encoding: where the number is the same,
+ * so is the key. Operands follow from the encoding, the operand size and ModRM.mod.
+ */
+export function staticNumber(i: Instruction, stackSize: CodeSize): number {
+  const row = i.encoding;
+  if (!row) throw new Error('form of nothing');
+  let traits = rowTraits[row.id];
+  if (!traits) {
+    traits = { shift: SHIFT.test(row.semantics), selected: SELECTED.test(row.semantics) };
+    rowTraits[row.id] = traits;
+  }
+  const sizes =
+    (31 - Math.clz32(i.operandSize)) | ((i.addressSize >> 5) << 2) | ((i.codeSize >> 5) << 4) | ((stackSize >> 5) << 6);
+  const isRegister = i.modrm >= 0xc0 ? 0x100 : 0;
+  const hasIndex = i.index >= 0 ? 0x200 : 0;
+  const flat = isFlat(i) ? 0x400 : 0;
+  const repeat = i.repeat === 0 ? 0 : i.repeat === 0xf2 ? 0x800 : 0x1000;
+  const zero = traits.shift && i.immediate === 0 ? 0x2000 : 0;
+  const selector = traits.selected ? (i.immediate & 0xff) << 14 : 0;
+  return sizes | isRegister | hasIndex | flat | repeat | zero | selector;
+}
+
 function usesMemory(i: Instruction): boolean {
   return i.operands.some((o) => o.place === OperandPlace.memory) || STRING.test(i.encoding?.semantics ?? '');
 }

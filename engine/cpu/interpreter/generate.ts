@@ -1,4 +1,4 @@
-import { addHelpers, type Helpers } from '../semantics/helpers.js';
+import { addHelpers, type Helpers, importHelpers } from '../semantics/helpers.js';
 import { definitionOf } from '../semantics/index.js';
 import { LEFT, RIP } from '../state/layout.js';
 import { FunctionBuilder, I32, type Value } from '../wasm/function-builder.js';
@@ -29,18 +29,23 @@ function emitForm(
 }
 
 /** A handler as a function: record → block to enter, or 0 to go on with the next record. */
-function addFunction(m: ModuleBuilder, helpers: Helpers, { form, handler }: NumberedForm): void {
+function handlerFunction(helpers: Helpers, form: Form): FunctionBuilder {
   const f = new FunctionBuilder([I32], [I32]);
   emitForm(f, form, helpers, f.parameter(0), (block) => f.return(block));
   f.put(f.constant(32, 0));
-  m.add(f, handlerName(handler));
+  return f;
 }
 
-/** A module of its own for forms that turned up late; the main function stays as the compiler optimised it. */
+/**
+ * A module of its own for forms that turned up late; the main function stays as the compiler optimised it. Helpers
+ * are those of the first main function: a copy of them would cost more to compile than the forms.
+ */
 export function generateSide(forms: readonly NumberedForm[]): Uint8Array {
   const m = new ModuleBuilder(false);
-  const helpers = addHelpers(m);
-  for (const form of forms) addFunction(m, helpers, form);
+  const helpers = importHelpers(m);
+  // Imports come first, and are known when all code is.
+  const functions = forms.map(({ form, handler }) => ({ handler, code: handlerFunction(helpers, form) }));
+  for (const { handler, code } of functions) m.add(code, handlerName(handler));
   return m.finish();
 }
 

@@ -1,11 +1,15 @@
 import { CONTEXT, CONTEXT_COUNT, CONTEXT_SIZE, CONTEXTS, JUMP_CACHE, JUMP_CACHE_ENTRIES } from '../state/layout.js';
 
+import { FilledEntries } from './filled-entries.js';
+
 /** Where RIP leads, one cache for each context, read by generated code: RIP in 64 bits, address of the block. */
 export class JumpCache {
   private readonly words: Int32Array;
+  private readonly filled = new FilledEntries();
 
   constructor(private readonly view: DataView) {
     this.words = new Int32Array(view.buffer);
+    this.flushAll();
   }
 
   private entry(context: number, rip: bigint): number {
@@ -26,6 +30,7 @@ export class JumpCache {
     const entry = this.here(rip);
     this.view.setBigUint64(entry, rip, true);
     this.view.setInt32(entry + 8, block, true);
+    this.filled.note(entry);
   }
 
   /** The block is gone, in every context. */
@@ -37,6 +42,12 @@ export class JumpCache {
   }
 
   flush(): void {
+    const entries = this.filled.take();
+    if (!entries) this.flushAll();
+    else for (const entry of entries) this.clear(entry);
+  }
+
+  private flushAll(): void {
     for (let n = 0; n < CONTEXT_COUNT; n++) {
       const start = CONTEXTS + n * CONTEXT_SIZE + JUMP_CACHE;
       this.words.fill(-1, start / 4, start / 4 + JUMP_CACHE_ENTRIES * 4);

@@ -86,6 +86,11 @@ export class RecordContext extends SemanticContext {
     this.f.unreachable();
   }
 
+  continueInTypeScript(): void {
+    this.traits.faults = true;
+    this.enter(this.f.let(this.f.call(this.helpers.rare, 32, [this.record])));
+  }
+
   protected segmentLinear(segment: Value, offset: Value, bytes: number, write: boolean): Value {
     const f = this.f;
     if (this.form.codeSize === 64) return f.add(f.load(64, segment), offset);

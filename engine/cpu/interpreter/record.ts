@@ -3,7 +3,7 @@
 export const BLOCK = {
   /** i32: instructions in the block. */
   count: 0,
-  /** i32: times entered. */
+  /** u32: times entered. */
   executions: 4,
   /** i64: RIP of the first instruction. */
   rip: 8,
@@ -36,6 +36,8 @@ export const RECORD = {
   left: 48,
   /** u8: bytes. */
   length: 49,
+  /** u8: 1 for a repeated string instruction, whose target is itself. */
+  repeated: 50,
   /** i32: index of the decoded instruction kept for TypeScript. */
   instruction: 52,
   size: 56,

@@ -46,6 +46,8 @@ export abstract class SemanticContext extends FlagContext {
   protected abstract flushScratch(linear: Value, bytes: number): void;
   /** Raises #DE and its like; does not return. */
   abstract raise(vector: number): void;
+  /** TypeScript executes the instruction instead; nothing may have been written. Ends the handler. */
+  abstract continueInTypeScript(): void;
   /** Linear address in a segment that needs more than nothing: base, and limit outside of 64-bit mode. */
   protected abstract segmentLinear(segment: Value, offset: Value, bytes: number, write: boolean): Value;
 
@@ -134,11 +136,13 @@ export abstract class SemanticContext extends FlagContext {
     if (flat) return offset;
     this.traits.faults = true;
     const f = this.f;
-    const state =
-      segment === 'operand'
-        ? this.segmentAddress()
-        : f.constant(32, SEGMENT_TABLE + SEGMENT_SIZE * (segment === 'ES' ? 0 : 2));
-    return f.let(this.segmentLinear(state, offset, bytes, write));
+    return f.let(this.segmentLinear(this.segmentState(segment), offset, bytes, write));
+  }
+
+  /** Address of a segment's state. */
+  segmentState(segment: 'operand' | 'ES' | 'SS'): Value {
+    if (segment === 'operand') return this.segmentAddress();
+    return this.f.constant(32, SEGMENT_TABLE + SEGMENT_SIZE * (segment === 'ES' ? 0 : 2));
   }
 
   // --- guest memory: software TLB inline, everything else out of line ---
@@ -155,16 +159,21 @@ export abstract class SemanticContext extends FlagContext {
   }
 
   load(width: ValueWidth, linear: Value, stack = false): Value {
+    return this.f.let(this.f.load(width, this.readable(linear, width / 8, stack)));
+  }
+
+  /** Pointer to bytes that can be read. */
+  readable(linear: Value, bytes: number, stack = false): Value {
     const f = this.f;
     this.traits.faults = true;
     const pointer = f.temporary(32);
     const entry = this.entry(linear);
     f.if(
-      this.hits(linear, entry, width / 8, TLB.read),
+      this.hits(linear, entry, bytes, TLB.read),
       () => f.set(pointer, f.add(f.zeroExtend(linear, 32), f.load(32, entry, TLB.delta))),
-      () => f.set(pointer, this.slowRead(linear, (width / 8) | (stack ? STACK_ACCESS : 0))),
+      () => f.set(pointer, this.slowRead(linear, bytes | (stack ? STACK_ACCESS : 0))),
     );
-    return f.let(f.load(width, f.get(pointer)));
+    return f.get(pointer);
   }
 
   store(linear: Value, value: Value, stack = false): void {
@@ -183,8 +192,11 @@ export abstract class SemanticContext extends FlagContext {
     );
   }
 
-  /** A place whose old content can be read and which can be written without a fault. */
-  writable(linear: Value, bytes: number): Place {
+  /**
+   * A place whose old content can be read and which can be written without a fault. `asked` emits what is to happen
+   * where the TLB did not know.
+   */
+  writable(linear: Value, bytes: number, asked: (pointer: Value) => void = () => {}): Place {
     const f = this.f;
     this.traits.faults = true;
     const pointer = f.temporary(32);
@@ -192,9 +204,17 @@ export abstract class SemanticContext extends FlagContext {
     f.if(
       this.hits(linear, entry, bytes, TLB.write),
       () => f.set(pointer, f.add(f.zeroExtend(linear, 32), f.load(32, entry, TLB.delta))),
-      () => f.set(pointer, this.slowWrite(linear, bytes)),
+      () => {
+        f.set(pointer, this.slowWrite(linear, bytes));
+        asked(f.get(pointer));
+      },
     );
     return { linear, pointer: f.get(pointer), bytes };
+  }
+
+  /** Drops what was decoded from bytes that are about to be written. */
+  written(pointer: Value, bytes: Value): void {
+    this.f.callStatement(this.helpers.written, [pointer, bytes]);
   }
 
   storeTo(place: Place, value: Value): void {

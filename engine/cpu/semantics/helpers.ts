@@ -4,7 +4,7 @@ import { FunctionBuilder, I32, I64, type Value, type WasmType } from '../wasm/fu
 import type { ModuleBuilder } from '../wasm/module-builder.js';
 import { FlagType } from './flags.js';
 
-/** Functions that generated code calls, written in the same form; each module has its own copy. */
+/** Functions that generated code calls, written in the same form. */
 
 export type ArithmeticHelper = 'statusFlags' | 'condition' | 'multiplyHigh' | 'divide128' | 'crc32c';
 /** Functions in TypeScript that generated code calls. */
@@ -12,6 +12,7 @@ export type ImportedHelper =
   | 'readSlow'
   | 'writeSlow'
   | 'flushScratch'
+  | 'written'
   | 'raise'
   | 'segmentFault'
   | 'lookup'
@@ -190,6 +191,7 @@ const IMPORTS: Readonly<
   readSlow: [[I64, I32, I32], [I32]],
   writeSlow: [[I64, I32, I32], [I32]],
   flushScratch: [[I64, I32], []],
+  written: [[I32, I32], []],
   raise: [[I32, I32], []],
   segmentFault: [[I32, I32], []],
   lookup: [[I64], [I32]],
@@ -197,22 +199,55 @@ const IMPORTS: Readonly<
   rare: [[I32], [I32]],
 };
 
-/** Declares the imports and adds the functions; the result names their indexes. */
+type GeneratedHelper = Exclude<HelperName, ImportedHelper>;
+
+/** In an order in which each calls only those before it. */
+const GENERATED: Readonly<Record<GeneratedHelper, (h: Helpers) => FunctionBuilder>> = {
+  statusFlags,
+  condition: (h) => condition(h.statusFlags),
+  multiplyHigh,
+  divide128,
+  crc32c,
+  find: (h) => find(h.lookup),
+  follow: (h) => follow(h.find, h.chain),
+  segmentLinear: (h) => segmentLinear(h.segmentFault),
+};
+
+/** Declares the imports, adds the functions and exports them; the result names their indexes. */
 export function addHelpers(m: ModuleBuilder): Helpers {
-  const imported: Partial<Record<ImportedHelper, number>> = {};
-  for (const name of Object.keys(IMPORTS) as ImportedHelper[]) imported[name] = m.import(name, ...IMPORTS[name]);
-  const functions = imported as Record<ImportedHelper, number>;
-  const flags = m.add(statusFlags(), 'statusFlags');
-  const findIndex = m.add(find(functions.lookup));
-  return {
-    ...functions,
-    statusFlags: flags,
-    condition: m.add(condition(flags)),
-    multiplyHigh: m.add(multiplyHigh()),
-    divide128: m.add(divide128()),
-    crc32c: m.add(crc32c()),
-    find: findIndex,
-    follow: m.add(follow(findIndex, functions.chain)),
-    segmentLinear: m.add(segmentLinear(functions.segmentFault)),
-  };
+  const indexes: Partial<Record<HelperName, number>> = {};
+  for (const name of Object.keys(IMPORTS) as ImportedHelper[]) indexes[name] = m.import(name, ...IMPORTS[name]);
+  for (const name of Object.keys(GENERATED) as GeneratedHelper[])
+    indexes[name] = m.add(GENERATED[name](indexes as Helpers), name);
+  return indexes as Helpers;
+}
+
+const signatures = new Map<HelperName, readonly [parameters: readonly WasmType[], results: readonly WasmType[]]>();
+
+function signatureOf(name: HelperName): readonly [readonly WasmType[], readonly WasmType[]] {
+  if (name in IMPORTS) return IMPORTS[name as ImportedHelper];
+  let signature = signatures.get(name);
+  if (!signature) {
+    const { parameters, results } = GENERATED[name as GeneratedHelper](NO_HELPERS);
+    signature = [parameters, results];
+    signatures.set(name, signature);
+  }
+  return signature;
+}
+
+/** Indexes do not matter: for code that is thrown away. */
+export const NO_HELPERS = new Proxy({} as Helpers, { get: () => 0 });
+
+/** Imports all helpers, each when its index is first asked for. */
+export function importHelpers(m: ModuleBuilder): Helpers {
+  const indexes = new Map<string, number>();
+  return new Proxy({} as Helpers, {
+    get: (_, name: HelperName) => {
+      const known = indexes.get(name);
+      if (known !== undefined) return known;
+      const index = m.import(name, ...signatureOf(name));
+      indexes.set(name, index);
+      return index;
+    },
+  });
 }

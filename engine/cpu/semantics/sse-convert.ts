@@ -8,29 +8,28 @@ import { source128, vectorConstantZero } from './sse-operands.js';
 
 type Bits = 32 | 64;
 
-const isNan = (f: FunctionBuilder, bits: Bits, x: Value): Value => {
-  const { fromBits, ne } = FLOAT[bits];
-  return f.sequence(32, [x, ...fromBits, x, ...fromBits, ...ne]);
-};
+/** Twice the bits of a single: the sign is gone. */
+const withoutSign = (f: FunctionBuilder, x: Value): Value => f.let(f.shl(x, 1));
+const SPECIAL = -0x100_0000;
+const SMALLEST_NORMAL = 0x100_0000;
 
-/** A NaN keeps sign and upper payload, and becomes quiet. */
-function promote(f: FunctionBuilder, single: Value): Value {
+/** NaNs, infinities and denormals may set flags in MXCSR. */
+function promote(i: SemanticContext, f: FunctionBuilder, single: Value): Value {
   const x = f.let(single);
-  const wide = f.let(f.zeroExtend(x, 64));
-  const payload = f.shl(f.and(wide, f.constant(64, 0x7f_ffff)), 29);
-  const sign = f.shl(f.and(wide, f.constant(64, 0x8000_0000n)), 32);
-  const nan = f.or(f.or(sign, payload), f.constant(64, 0x7ff8n << 48n));
-  const plain = f.sequence(64, [x, ...FLOAT[32].fromBits, ...FLOAT.promote, ...FLOAT[64].toBits]);
-  return f.let(f.select(isNan(f, 32, x), nan, plain));
+  const size = withoutSign(f, x);
+  const denormal = f.compare('ltU', f.sub(size, 1), SMALLEST_NORMAL - 1);
+  f.if(f.or(f.compare('geU', size, SPECIAL), denormal), () => i.continueInTypeScript());
+  return f.let(f.sequence(64, [x, ...FLOAT[32].fromBits, ...FLOAT.promote, ...FLOAT[64].toBits]));
 }
 
-function demote(f: FunctionBuilder, double: Value): Value {
+/** So may results that are special or tiny. */
+function demote(i: SemanticContext, f: FunctionBuilder, double: Value): Value {
   const x = f.let(double);
-  const sign = f.and(f.zeroExtend(f.shrU(x, 32), 32), f.constant(32, 0x8000_0000n));
-  const payload = f.and(f.zeroExtend(f.shrU(x, 29), 32), 0x3f_ffff);
-  const nan = f.or(f.or(sign, payload), f.constant(32, 0x7fc0_0000));
-  const plain = f.sequence(32, [x, ...FLOAT[64].fromBits, ...FLOAT.demote, ...FLOAT[32].toBits]);
-  return f.let(f.select(isNan(f, 64, x), nan, plain));
+  const result = f.let(f.sequence(32, [x, ...FLOAT[64].fromBits, ...FLOAT.demote, ...FLOAT[32].toBits]));
+  const size = withoutSign(f, result);
+  const tiny = f.and(f.compare('leU', size, SMALLEST_NORMAL), f.notZero(f.shl(x, 1)));
+  f.if(f.or(f.compare('geU', size, SPECIAL), tiny), () => i.continueInTypeScript());
+  return result;
 }
 
 /** First power of two that the integer cannot hold, as bits of a float. */
@@ -39,14 +38,24 @@ const LIMIT: Readonly<Record<Bits, Readonly<Record<Bits, bigint>>>> = {
   64: { 32: 0x41e0_0000_0000_0000n, 64: 0x43e0_0000_0000_0000n },
 };
 
-/** What does not fit, and NaN, give the integer with only the top bit set. */
-function toInteger(f: FunctionBuilder, from: Bits, to: Bits, value: Value, truncates: boolean): Value {
+/** What does not fit, and NaN, would give the integer with only the top bit set, and a flag. */
+function toInteger(
+  i: SemanticContext,
+  f: FunctionBuilder,
+  from: Bits,
+  to: Bits,
+  value: Value,
+  truncates: boolean,
+): Value {
   const { fromBits, nearest, lt, toInteger: convert } = FLOAT[from];
   const x = f.let(value);
   const fits = f.sequence(32, [x, ...fromBits, f.constant(from, LIMIT[from][to]), ...fromBits, ...lt]);
   const rounded = truncates ? [] : nearest;
   const converted = f.sequence(to, [x, ...fromBits, ...rounded, ...convert[to]]);
-  return f.let(f.select(fits, converted, f.constant(to, 1n << BigInt(to - 1))));
+  const indefinite = f.constant(to, 1n << BigInt(to - 1));
+  const result = f.let(f.select(fits, converted, indefinite));
+  f.if(f.compare('eq', result, indefinite), () => i.continueInTypeScript());
+  return result;
 }
 
 const fromInteger = (f: FunctionBuilder, to: Bits, x: Value): Value =>
@@ -63,17 +72,17 @@ for (const [suffix, bits] of [
   for (const truncates of [true, false]) {
     defineFloat(`CVT${truncates ? 'T' : ''}${suffix}2SI`, (i, f) => {
       const to = i.form.operands[0]?.size === 8 ? 64 : 32;
-      i.write(0, toInteger(f, bits, to, i.read(1, bits), truncates));
+      i.write(0, toInteger(i, f, bits, to, i.read(1, bits), truncates));
     });
   }
 }
 
 defineFloat('CVTSS2SD', (i, f) => {
-  const x = promote(f, i.read(1, 32));
+  const x = promote(i, f, i.read(1, 32));
   i.write(0, f.replaceLane(i.read(0, 128), 0, x));
 });
 defineFloat('CVTSD2SS', (i, f) => {
-  const x = demote(f, i.read(1, 64));
+  const x = demote(i, f, i.read(1, 64));
   i.write(0, f.replaceLane(i.read(0, 128), 0, x));
 });
 
@@ -88,14 +97,14 @@ const lanesOf = (f: FunctionBuilder, bits: Bits, v: Value): Value[] =>
 
 defineFloat('CVTPS2PD', (i, f) => {
   const both = i.read(1, 64);
-  writeAll(i, f, [promote(f, f.zeroExtend(both, 32)), promote(f, f.zeroExtend(f.shrU(both, 32), 32))]);
+  writeAll(i, f, [promote(i, f, f.zeroExtend(both, 32)), promote(i, f, f.zeroExtend(f.shrU(both, 32), 32))]);
 });
 defineFloat('CVTPD2PS', (i, f) => {
   const v = f.let(source128(i, f));
   writeAll(
     i,
     f,
-    lanesOf(f, 64, v).map((x) => demote(f, x)),
+    lanesOf(f, 64, v).map((x) => demote(i, f, x)),
   );
 });
 for (const [name, bits, truncates] of [
@@ -109,7 +118,7 @@ for (const [name, bits, truncates] of [
     writeAll(
       i,
       f,
-      lanesOf(f, bits, v).map((x) => toInteger(f, bits, 32, x, truncates)),
+      lanesOf(f, bits, v).map((x) => toInteger(i, f, bits, 32, x, truncates)),
     );
   });
 }

@@ -48,15 +48,39 @@ export const TR = 7;
 /** XMM0 … XMM15, 16 bytes each. */
 export const XMM = 0x400;
 export const MXCSR = 0x500;
-/** u32: floating-point arithmetic has run since MXCSR was loaded, so that its sticky flags are not known. */
-export const FLOAT_USED = 0x504;
 /** Where an access that crosses a page is put together; 32 bytes. */
 export const SCRATCH = 0x600;
+/** Header of a block that is longer than any slice: entering it ends the run at its RIP. */
+export const EXIT_BLOCK = 0x620;
+/** u32: most elements of a repeated string instruction that count as one instruction; 1 where each may trap. */
+export const STRING_LIMIT = 0x630;
 
-/** Contexts: supervisor, user, supervisor with RFLAGS.AC set (SMAP off). */
+/**
+ * The x87 unit: R0 … R7, 16 bytes each, 80 bits used: significand, then sign and exponent. MMX registers are the low
+ * 64 bits of R0 … R7. ST(n) is R((TOP + n) & 7).
+ */
+export const X87 = 0x680;
+export const X87_CONTROL = 0x700;
+/** u16, TOP and all. */
+export const X87_STATUS = 0x702;
+/** u8: bit n is set where Rn is not empty. */
+export const X87_TAG = 0x704;
+/** u16: low three bits of the first opcode byte, then ModRM. */
+export const X87_OPCODE = 0x706;
+/** u64 offsets and u16 selectors of the last instruction that was no control instruction, and of its operand. */
+export const X87_IP = 0x708;
+export const X87_DP = 0x710;
+export const X87_CS = 0x718;
+export const X87_DS = 0x71a;
+
+/**
+ * Contexts: supervisor, user, supervisor with RFLAGS.AC set (SMAP off), user with alignment checks. The TLB of the
+ * last has no data pages, as every access must be looked at.
+ */
 export const CONTEXTS = 0x1_0000;
 export const CONTEXT_SIZE = 0x2_0000;
-export const CONTEXT_COUNT = 3;
+export const CONTEXT_COUNT = 4;
+export const ALIGNED_CONTEXT = 3;
 
 /** Software TLB of a context: 1024 entries by page number, 32 bytes each. */
 export const TLB_ENTRIES = 1024;
@@ -69,6 +93,8 @@ export const TLB = {
   delta: 16,
   /** i32: number of the guest page in linear memory. */
   page: 20,
+  /** i64: linear page address from which code may be fetched; generated code does not look at it. */
+  code: 24,
 } as const;
 
 /** Jump cache of a context: 4096 entries of 16 bytes: i64 RIP, i32 block. */
@@ -76,6 +102,6 @@ export const JUMP_CACHE = 0x1_0000;
 export const JUMP_CACHE_ENTRIES = 4096;
 
 /** Decoded blocks. */
-export const ARENA = 0x8_0000;
+export const ARENA = 0x9_0000;
 
 export const PAGE = 4096;

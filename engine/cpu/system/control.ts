@@ -1,4 +1,5 @@
 import { exception, VECTOR } from '../exception.js';
+import { DR6, DR7 } from '../interpreter/debug-matches.js';
 import { isCanonical } from './paging.js';
 import { CR0, CR4, EFER, has, isLongMode, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
@@ -48,6 +49,8 @@ export function setControl(v: Vcpu, n: number, value: bigint): void {
       if (has(word, CR4.PCIDE) && !has(state.cr4, CR4.PCIDE) && (!isLongMode(state) || (state.cr3 & 0xfffn) !== 0n))
         throw gp0();
       state.cr4 = word;
+      // CR4.DE says whether there are breakpoints for ports.
+      v.debugChanged();
       break;
     }
     default:
@@ -81,6 +84,8 @@ function setCr0(v: Vcpu, value: bigint): void {
 export function readMsr(v: Vcpu, number: number): bigint {
   const { state, registers } = v;
   switch (number) {
+    case MSR.TSC:
+      return v.timeStamp;
     case MSR.EFER:
       return BigInt(state.efer);
     case MSR.FS_BASE:
@@ -118,7 +123,20 @@ const ADDRESS_MSRS: readonly number[] = [
   MSR.SYSENTER_EIP,
 ];
 
-const DR7 = { enabled: 0xff, generalDetect: 0x2000, fixed: 0x400 } as const;
+/** Bits of DR6 and DR7 that are always one, and that software can write. */
+const DR6_BITS = { fixed: 0xffff_0ff0, writable: 0xe00f } as const;
+const DR7_BITS = { fixed: 0x400, reserved: 0xd000 } as const;
+
+/** With DR7.GD every access to a debug register is #DB with DR6.BD: APM volume 2, 13.1.1.4. */
+function checkGeneralDetect({ state }: Vcpu): void {
+  if ((Number(state.debug[7] ?? 0n) & DR7.generalDetect) !== 0) throw exception(VECTOR.DB, { debug: DR6.BD });
+}
+
+export function readDebug(v: Vcpu, n: number): bigint {
+  const number = debugNumber(v, n);
+  checkGeneralDetect(v);
+  return v.state.debug[number] ?? 0n;
+}
 
 /** DR4 and DR5 are DR6 and DR7 unless CR4.DE forbids them. */
 export function debugNumber(v: Vcpu, n: number): number {
@@ -127,19 +145,16 @@ export function debugNumber(v: Vcpu, n: number): number {
   return n + 2;
 }
 
-/** Keeps what is written; matches raise no #DB yet, so enabling them raises the Fault. */
 export function setDebug(v: Vcpu, n: number, value: bigint): void {
   const { debug } = v.state;
   const number = debugNumber(v, n);
-  if (number < 6) {
-    debug[number] = value;
-    return;
-  }
-  if (value >> 32n !== 0n) throw gp0();
-  const word = Number(value);
-  if (number === 7 && has(word, DR7.enabled)) throw v.missing('a breakpoint in the debug registers (enabled in DR7)');
-  if (number === 7 && has(word, DR7.generalDetect)) throw v.missing('the guard of the debug registers (DR7.GD)');
-  debug[number] = number === 6 ? BigInt(((word & 0xe00f) | 0xffff_0ff0) >>> 0) : BigInt((word & ~0xd000) | DR7.fixed);
+  checkGeneralDetect(v);
+  if (number >= 6 && value >> 32n !== 0n) throw gp0();
+  const word = Number(value & 0xffff_ffffn);
+  if (number === 6) debug[6] = BigInt(((word & DR6_BITS.writable) | DR6_BITS.fixed) >>> 0);
+  else if (number === 7) debug[7] = BigInt(((word & ~DR7_BITS.reserved) | DR7_BITS.fixed) >>> 0);
+  else debug[number] = value;
+  v.debugChanged();
 }
 
 export function writeMsr(v: Vcpu, number: number, value: bigint): void {
@@ -156,6 +171,9 @@ export function writeMsr(v: Vcpu, number: number, value: bigint): void {
       v.cpu.flushTlb();
       return;
     }
+    case MSR.TSC:
+      state.tscOffset += value - v.timeStamp;
+      return;
     case MSR.FS_BASE:
       registers.setSegment(FS, { ...registers.segment(FS), base: value });
       return;

@@ -2,23 +2,27 @@ import type { Instruction } from '../decoder/instruction.js';
 import { exception, VECTOR } from '../exception.js';
 import { RFLAGS } from '../semantics/flags.js';
 import type { SegmentState } from '../state/registers.js';
+import { callThroughGate, isCallGate, jumpThroughGate } from './call-gates.js';
 import { readMemory, segmentOffset } from './operands.js';
+import { isCanonical } from './paging.js';
 import {
   ATTRIBUTE,
   accessed,
   checkCodeMode,
   codeSegmentForJump,
+  type Descriptor,
   dplOf,
   isCode,
   isConforming,
   readDescriptor,
   realSegment,
   selectorFault,
+  transferDescriptor,
 } from './segments.js';
 import { has, isLongMode, isProtected } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
 
-/** Far jumps, calls, returns and IRET: APM volume 3. Call gates and tasks are not here. */
+/** Far jumps, calls, returns and IRET: APM volume 3. Tasks are not here. */
 
 const RSP = 4;
 const CS = 1;
@@ -34,8 +38,14 @@ function farPointer(v: Vcpu, i: Instruction): { selector: number; offset: bigint
   return { selector: Number(readMemory(v, i, 2, BigInt(bytes))), offset };
 }
 
-const codeSegment = (v: Vcpu, selector: number): SegmentState =>
-  isProtected(v.state) ? codeSegmentForJump(v, selector) : realSegment(v.registers.segment(CS), selector);
+/** A code segment, or what a call gate does. */
+function codeSegment(v: Vcpu, selector: number, gate: (v: Vcpu, d: Descriptor) => void): SegmentState | undefined {
+  if (!isProtected(v.state)) return realSegment(v.registers.segment(CS), selector);
+  const d = transferDescriptor(v, selector);
+  if (!isCallGate(v, d)) return codeSegmentForJump(v, d);
+  gate(v, d);
+  return undefined;
+}
 
 function enterCode(v: Vcpu, segment: SegmentState, offset: bigint): void {
   const wide = isLongMode(v.state) && has(segment.attributes, ATTRIBUTE.long);
@@ -47,7 +57,8 @@ function enterCode(v: Vcpu, segment: SegmentState, offset: bigint): void {
 
 export function jumpFar(v: Vcpu, i: Instruction): void {
   const { selector, offset } = farPointer(v, i);
-  enterCode(v, codeSegment(v, selector), offset);
+  const segment = codeSegment(v, selector, jumpThroughGate);
+  if (segment) enterCode(v, segment, offset);
 }
 
 /** Stack accesses of the mode the processor is in; nothing is committed before `done`. */
@@ -82,7 +93,8 @@ export class Stack {
 
 export function callFar(v: Vcpu, i: Instruction): void {
   const { selector, offset } = farPointer(v, i);
-  const segment = codeSegment(v, selector);
+  const segment = codeSegment(v, selector, callThroughGate);
+  if (!segment) return;
   const stack = new Stack(v);
   stack.push(BigInt(v.registers.segment(CS).selector), i.operandSize);
   stack.push(v.registers.rip, i.operandSize);
@@ -142,14 +154,18 @@ function returnTo(v: Vcpu, stack: Stack, frame: Frame, popsStackAlways: boolean)
   const outer = cpl > state.cpl;
   stack.skip(frame.extra);
   const toLong = isLongMode(state) && has(segment.attributes, ATTRIBUTE.long);
-  if (!toLong && frame.rip > BigInt(segment.limit)) throw exception(VECTOR.GP, { errorCode: 0 });
+  const reachable = toLong ? isCanonical(frame.rip) : frame.rip <= BigInt(segment.limit);
+  if (!reachable) throw exception(VECTOR.GP, { errorCode: 0 });
   if (outer || popsStackAlways) {
     const rsp = stack.pop(frame.bytes);
     const selector = Number(stack.pop(frame.bytes) & 0xffffn);
     const ss = returnStack(v, selector, cpl, toLong);
     registers.setSegment(SS, ss);
     const narrow = !toLong && !has(ss.attributes, ATTRIBUTE.big);
-    registers.set(RSP, narrow ? (registers.get(RSP) & ~0xffffn) | (rsp & 0xffffn) : rsp);
+    // RETF n also removes the parameters from the outer stack.
+    const pointer = rsp + BigInt(frame.extra);
+    if (narrow) registers.set(RSP, (registers.get(RSP) & ~0xffffn) | (pointer & 0xffffn));
+    else registers.set(RSP, BigInt.asUintN(v.codeSize === 64 || toLong ? 64 : 32, pointer));
   } else stack.done();
   if (frame.flags !== undefined) setReturnFlags(v, frame.flags, frame.bytes);
   registers.setSegment(CS, segment);
@@ -164,6 +180,8 @@ export function setReturnFlags(v: Vcpu, value: number, bytes: number): void {
   const { registers, state } = v;
   const old = registers.flags;
   const iopl = (old >> 12) & 3;
+  // RF counts for one instruction, and only where that has a breakpoint.
+  if (!v.cpu.hasInstructionBreakpoints) value &= ~RFLAGS.RF;
   let changeable = 0x4dd5 | RFLAGS.RF | RFLAGS.AC | RFLAGS.ID;
   if (bytes === 2) changeable &= 0xffff;
   if (!isProtected(state) || state.cpl === 0) changeable |= RFLAGS.IOPL;
@@ -182,7 +200,7 @@ export function returnFar(v: Vcpu, i: Instruction): void {
     return;
   }
   stack.skip(extra);
-  enterCode(v, codeSegment(v, selector), rip);
+  enterCode(v, realSegment(v.registers.segment(CS), selector), rip);
   stack.done();
 }
 
@@ -203,7 +221,7 @@ export function interruptReturn(v: Vcpu, i: Instruction): void {
     returnTo(v, stack, { rip, selector, flags, bytes, extra: 0 }, v.codeSize === 64);
     return;
   }
-  enterCode(v, codeSegment(v, selector), rip);
+  enterCode(v, realSegment(v.registers.segment(CS), selector), rip);
   stack.done();
   setReturnFlags(v, flags, bytes);
 }

@@ -1,20 +1,26 @@
 import { type Instruction, Segment } from '../decoder/instruction.js';
 import { type CpuStop, exception, VECTOR } from '../exception.js';
 import { RFLAGS, STATUS_FLAGS } from '../semantics/flags.js';
-import { debugNumber, readControl, readMsr, setControl, setDebug, writeMsr } from './control.js';
+import { readControl, readDebug, readMsr, setControl, setDebug, writeMsr } from './control.js';
 import { adjustAfterMultiply, adjustBeforeDivide, adjustPacked, adjustUnpacked } from './decimal.js';
 import { callFar, interruptReturn, jumpFar, returnFar, Stack, setReturnFlags } from './far-transfers.js';
 import { deliverEvent } from './interrupts.js';
+import { MMX_CONVERSIONS } from './mmx/convert.js';
+import { MMX_INSTRUCTIONS } from './mmx/instructions.js';
 import { readMemory, readOperand, segmentOffset, setRegister, writeMemory, writeOperand } from './operands.js';
 import { isCanonical } from './paging.js';
 import { input, inputString, output, outputString } from './ports.js';
 import { ATTRIBUTE, loadDataSegment, readSystemDescriptor, selectorFault } from './segments.js';
-import { loadAccessRights, loadSegmentLimit, verifyRead, verifyWrite } from './selector-checks.js';
+import { adjustPrivilege, loadAccessRights, loadSegmentLimit, verifyRead, verifyWrite } from './selector-checks.js';
+import { SSE_APPROXIMATE } from './sse/approximate.js';
+import { SSE_STRINGS } from './sse/compare-strings.js';
+import { SSE_FLOAT } from './sse/instructions.js';
+import { SSE_SELECTED } from './sse/selected.js';
 import { systemCall, systemEnter, systemExit, systemReturn } from './system-calls.js';
 import { CR4, has, isProtected, MSR } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
 import { loadMxcsr, readXcr, restoreImage, saveImage, storeMxcsr, writeXcr } from './vector-state.js';
-import { x87Control, x87Wait } from './x87-control.js';
+import { X87_INSTRUCTIONS } from './x87/instructions.js';
 
 /**
  * Instructions in TypeScript by their `semantics`; those not here, and those that return false, raise a Fault that
@@ -53,7 +59,7 @@ const loadTable = (table: 'gdtr' | 'idtr') => (v: Vcpu, i: Instruction) => {
   const limit = Number(readMemory(v, i, 2));
   const base = readMemory(v, i, tableBytes(v), 2n);
   // Without a 32-bit operand only 24 bits of the base count.
-  const narrow = v.codeSize === 16 && i.operandSize === 2;
+  const narrow = i.operandSize === 2;
   v.state[table].limit = limit;
   v.state[table].base = narrow ? base & 0xff_ffffn : base;
 };
@@ -110,6 +116,7 @@ const setIf = (value: boolean) => (v: Vcpu) => {
   registers.flags = value ? registers.flags | RFLAGS.IF : registers.flags & ~RFLAGS.IF;
 };
 const setAc = (value: boolean) => (v: Vcpu) => {
+  if (v.state.cpl !== 0) throw exception(VECTOR.UD);
   const { registers } = v;
   registers.flags = value ? registers.flags | RFLAGS.AC : registers.flags & ~RFLAGS.AC;
   v.modeChanged();
@@ -126,10 +133,10 @@ const writeBase = (segment: Segment) => (v: Vcpu, i: Instruction) => {
   v.registers.setSegment(segment, { ...v.registers.segment(segment), base });
 };
 
-/** Counts instructions; TSD keeps it from user mode. */
+/** TSD keeps it from user mode. */
 function readTimeStamp(v: Vcpu): void {
   if (has(v.state.cr4, CR4.TSD) && v.state.cpl !== 0) throw GP0();
-  const count = BigInt(v.cpu.instructions);
+  const count = v.timeStamp;
   v.registers.set(RAX, count & 0xffff_ffffn);
   v.registers.set(RDX, count >> 32n);
 }
@@ -142,6 +149,15 @@ function random(v: Vcpu, i: Instruction): boolean {
   writeOperand(v, i, 0, number ?? 0n);
   v.registers.flags = (v.registers.flags & ~STATUS_FLAGS) | (number === undefined ? 0 : RFLAGS.CF);
   return true;
+}
+
+/** BOUND: #BR if a signed index lies outside of two bounds in memory. */
+function checkBounds(v: Vcpu, i: Instruction): void {
+  const signed = (value: bigint): bigint => BigInt.asIntN(i.operandSize * 8, value);
+  const index = signed(readOperand(v, i, 0));
+  const lower = signed(readMemory(v, i, i.operandSize));
+  const upper = signed(readMemory(v, i, i.operandSize, BigInt(i.operandSize)));
+  if (index < lower || index > upper) throw exception(VECTOR.BR);
 }
 
 const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
@@ -162,15 +178,17 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   OUT: output,
   INS: inputString,
   OUTS: outputString,
-  ESC: x87Control,
-  FWAIT: x87Wait,
   WBINVD: () => {},
   INVD: () => {},
   CLFLUSH: () => {},
   CLFLUSHOPT: () => {},
   CLWB: () => {},
   INT3: (v) => software(v, VECTOR.BP),
-  INT1: (v) => software(v, VECTOR.DB),
+  INT1: (v) => {
+    // The gate's DPL does not count, and DR6 says nothing.
+    deliverEvent(v, { vector: VECTOR.DB, errorCode: undefined, software: false });
+    v.cpu.suppressTrap();
+  },
   INT: (v, i) => software(v, i.immediate & 0xff),
   INTO: (v) => {
     if (has(v.registers.flags, RFLAGS.OF)) software(v, VECTOR.OF);
@@ -237,7 +255,7 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   MOV_TO_CR: (v, i) => setControl(v, i.operands[0].register, readOperand(v, i, 1)),
   MOV_FROM_CR: (v, i) => writeOperand(v, i, 0, readControl(v, i.operands[1].register)),
   MOV_TO_DR: (v, i) => setDebug(v, i.operands[0].register, readOperand(v, i, 1)),
-  MOV_FROM_DR: (v, i) => writeOperand(v, i, 0, v.state.debug[debugNumber(v, i.operands[1].register)] ?? 0n),
+  MOV_FROM_DR: (v, i) => writeOperand(v, i, 0, readDebug(v, i.operands[1].register)),
   INVLPG: (v) => v.cpu.flushTlb(),
   RDMSR: (v) => {
     const value = readMsr(v, v.registers.get32(RCX));
@@ -309,6 +327,8 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   LSL: loadSegmentLimit,
   VERR: verifyRead,
   VERW: verifyWrite,
+  ARPL: adjustPrivilege,
+  BOUND: checkBounds,
   DAA: adjustPacked(1),
   DAS: adjustPacked(-1),
   AAA: adjustUnpacked(1),
@@ -317,6 +337,13 @@ const INSTRUCTIONS: Readonly<Record<string, SystemInstruction>> = {
   AAD: adjustBeforeDivide,
   RDRAND: random,
   RDSEED: random,
+  ...X87_INSTRUCTIONS,
+  ...MMX_INSTRUCTIONS,
+  ...MMX_CONVERSIONS,
+  ...SSE_FLOAT,
+  ...SSE_APPROXIMATE,
+  ...SSE_SELECTED,
+  ...SSE_STRINGS,
 };
 
 export function systemInstruction(semantics: string): SystemInstruction | undefined {

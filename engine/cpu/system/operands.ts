@@ -14,7 +14,7 @@ export function segmentOffset(v: Vcpu, n: number, offset: bigint, bytes: number,
   const { base, attributes, limit } = v.registers.segment(n);
   if (v.codeSize === 64) {
     const linear = BigInt.asUintN(64, n >= FS ? base + offset : offset);
-    if (!isCanonical(linear) || !isCanonical(linear + BigInt(bytes - 1)))
+    if (!isCanonical(linear) || !isCanonical(BigInt.asUintN(64, linear + BigInt(bytes - 1))))
       throw exception(n === SS ? VECTOR.SS : VECTOR.GP, { errorCode: 0 });
     return linear;
   }
@@ -82,18 +82,48 @@ export function setRegister(v: Vcpu, register: number, bytes: number, value: big
 }
 
 /** Linear memory offsets of a range in the operand's segment, cut at page boundaries; nothing is accessed yet. */
-function pieces(v: Vcpu, i: Instruction, alignment: number, count: number, access: 'read' | 'write') {
-  const linear = segmentOffset(v, i.segment, effectiveOffset(v, i), count, access === 'write');
-  if (linear % BigInt(alignment) !== 0n) throw exception(VECTOR.GP, { errorCode: 0 });
+function pieces(v: Vcpu, i: Instruction, alignment: number, count: number, access: 'read' | 'write', extra = 0n) {
+  const offset = BigInt.asUintN(i.addressSize, effectiveOffset(v, i) + extra);
+  const linear = segmentOffset(v, i.segment, offset, count, access === 'write');
+  if (alignment > 1 && linear % BigInt(alignment) !== 0n) throw exception(VECTOR.GP, { errorCode: 0 });
   const here = Math.min(count, PAGE - Number(linear & BigInt(PAGE - 1)));
   const out = [{ at: v.cpu.dataOffset(linear, access, here), from: 0, to: here }];
   if (here < count)
-    out.push({ at: v.cpu.dataOffset(linear + BigInt(here), access, count - here), from: here, to: count });
+    out.push({
+      at: v.cpu.dataOffset(BigInt.asUintN(64, linear + BigInt(here)), access, count - here),
+      from: here,
+      to: count,
+    });
   return out;
 }
 
-/** A long memory operand, at most a page; #GP(0) if it is not aligned. */
+/** Fault as an access would; nothing is read or written. */
+export function probeByte(v: Vcpu, i: Instruction, at: number, access: 'read' | 'write'): void {
+  pieces(v, i, 1, 1, access, BigInt(at));
+}
+export function probeWrite(v: Vcpu, i: Instruction, count: number): void {
+  for (let from = 0; from < count; from += 8) pieces(v, i, 1, Math.min(8, count - from), 'write', BigInt(from));
+}
+
+/** Ten bytes are accessed as eight and two. */
+export function readTenBytes(v: Vcpu, i: Instruction): bigint {
+  const low = readMemory(v, i, 8);
+  return low | (readMemory(v, i, 2, 8n) << 64n);
+}
+export function writeTenBytes(v: Vcpu, i: Instruction, value: bigint): void {
+  probeWrite(v, i, 10);
+  writeMemory(v, i, 8, BigInt.asUintN(64, value));
+  writeMemory(v, i, 2, value >> 64n, 8n);
+}
+
+/** The first word of an operand that need not be aligned is accessed before the rest is looked at. */
+function firstWord(v: Vcpu, i: Instruction, alignment: number, access: 'read' | 'write'): void {
+  if (alignment === 1) pieces(v, i, 1, Math.min(i.operandSize, 4), access);
+}
+
+/** A long memory operand, at most a page; #GP(0) if it is not aligned. 0: as one access that need not be. */
 export function readBytes(v: Vcpu, i: Instruction, alignment: number, count: number): Uint8Array {
+  firstWord(v, i, alignment, 'read');
   const out = new Uint8Array(count);
   for (const { at, from, to } of pieces(v, i, alignment, count, 'read'))
     out.set(v.cpu.bytes.subarray(at, at + to - from), from);
@@ -101,6 +131,7 @@ export function readBytes(v: Vcpu, i: Instruction, alignment: number, count: num
 }
 
 export function writeBytes(v: Vcpu, i: Instruction, alignment: number, bytes: Uint8Array): void {
+  firstWord(v, i, alignment, 'write');
   for (const { at, from, to } of pieces(v, i, alignment, bytes.length, 'write'))
     v.cpu.bytes.set(bytes.subarray(from, to), at);
 }

@@ -32,6 +32,7 @@ const ENTRY = {
   accessed: 0x20n,
   dirty: 0x40n,
   large: 0x80n,
+  global: 0x100n,
   noExecute: 1n << 63n,
 } as const;
 const ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
@@ -41,32 +42,82 @@ interface Step {
   readonly entry: bigint;
 }
 
-/** Levels from the root down: shift of the index, and whether an entry may map a page itself. */
+/** A level from the root down, with the masks for its entries: a walk is too short to make them. */
 interface Level {
-  readonly shift: bigint;
-  readonly bits: bigint;
+  /** Weight of the index in the number of the linear page, and count of entries. */
+  readonly weight: number;
+  readonly entries: number;
+  /** Whether an entry may map a page itself; at the last level all do. */
   readonly large: boolean;
+  readonly last: boolean;
+  /** Offset in what an entry maps. */
+  readonly offsetMask: bigint;
+  /** Bits that must be zero in an entry that leads to a table or a small page, and in that of a large page. */
+  readonly reserved: bigint;
+  readonly reservedLarge: bigint;
 }
-const LONG: readonly Level[] = [
-  { shift: 39n, bits: 9n, large: false },
-  { shift: 30n, bits: 9n, large: true },
-  { shift: 21n, bits: 9n, large: true },
-  { shift: 12n, bits: 9n, large: false },
-];
-const PAE: readonly Level[] = [{ shift: 30n, bits: 2n, large: false }, ...LONG.slice(2)];
-const LEGACY: readonly Level[] = [
-  { shift: 22n, bits: 10n, large: true },
-  { shift: 12n, bits: 10n, large: false },
-];
 
-function levelsOf(state: SystemState): readonly Level[] {
-  if (isLongMode(state)) return LONG;
-  return has(state.cr4, CR4.PAE) ? PAE : LEGACY;
+/** One of the three formats of page tables, for a processor with this many physical address bits. */
+interface Format {
+  readonly levels: readonly Level[];
+  readonly isPae: boolean;
+  readonly entryBytes: 4 | 8;
+  /** The address in an entry. */
+  readonly addressMask: bigint;
+  /** The address in CR3. */
+  readonly rootMask: bigint;
+}
+
+/** Bits `from` to `to`, both included. */
+const bits = (from: bigint, to: bigint): bigint => ((1n << (to + 1n)) - 1n) & ~((1n << from) - 1n);
+
+/** Reserved bits: APM volume 2, 5.2 and 5.3; Linux arch/x86/kvm/mmu/mmu.c __reset_rsvds_bits_mask(). */
+function levelOf(shift: bigint, indexBits: number, large: boolean, reserved: bigint, reservedLarge: bigint): Level {
+  const weight = 2 ** (Number(shift) - 12);
+  const offsetMask = (1n << shift) - 1n;
+  return { weight, entries: 2 ** indexBits, large, last: shift === 12n, offsetMask, reserved, reservedLarge };
+}
+
+const LEGACY: Format = {
+  levels: [levelOf(22n, 10, true, 0n, 1n << 21n), levelOf(12n, 10, false, 0n, 0n)],
+  isPae: false,
+  entryBytes: 4,
+  addressMask: 0xffff_f000n,
+  rootMask: 0xffff_f000n,
+};
+
+const POINTER_TABLE_RESERVED = bits(1n, 2n) | bits(5n, 8n) | ENTRY.noExecute;
+
+/** `physicalBits`: address bits beyond are reserved. */
+function wideFormat(isLong: boolean, physicalBits: number): Format {
+  const width = BigInt(physicalBits);
+  const addressMask = bits(12n, width - 1n);
+  // Software may use bits 62:52 in long mode only.
+  const reserved = isLong ? bits(width, 51n) : bits(width, 51n) | bits(52n, 62n);
+  // A large page's address is aligned; bit 12 is PAT.
+  const large = (shift: bigint): Level => levelOf(shift, 9, true, reserved, reserved | bits(13n, shift - 1n));
+  const lower = [large(21n), levelOf(12n, 9, false, reserved, reserved)];
+  const root = levelOf(39n, 9, false, reserved | ENTRY.large | ENTRY.global, 0n);
+  const pointers = levelOf(30n, 2, false, reserved | POINTER_TABLE_RESERVED, 0n);
+  const levels = isLong ? [root, large(30n), ...lower] : [pointers, ...lower];
+  return { levels, isPae: !isLong, entryBytes: 8, addressMask, rootMask: isLong ? addressMask : 0xffff_ffe0n };
+}
+
+const known = { long: new Map<number, Format>(), pae: new Map<number, Format>() };
+
+function formatOf(state: SystemState, physicalBits: number): Format {
+  const isLong = isLongMode(state);
+  if (!isLong && !has(state.cr4, CR4.PAE)) return LEGACY;
+  const formats = isLong ? known.long : known.pae;
+  const format = formats.get(physicalBits) ?? wideFormat(isLong, physicalBits);
+  formats.set(physicalBits, format);
+  return format;
 }
 
 function fault(state: SystemState, request: WalkRequest, reason: number): never {
   // The fetch bit is reported only where something makes fetches special.
-  const tellsFetch = has(state.efer, EFER.NXE) || has(state.cr4, CR4.SMEP);
+  const hasNoExecute = has(state.efer, EFER.NXE) && has(state.cr4, CR4.PAE);
+  const tellsFetch = hasNoExecute || has(state.cr4, CR4.SMEP);
   const errorCode =
     reason |
     (request.access === 'write' ? ERROR.write : 0) |
@@ -84,15 +135,10 @@ interface Rights {
   readonly noExecute: boolean;
 }
 
-/** May this privilege write pages with these rights? */
-function mayWrite(state: SystemState, { user }: WalkRequest, rights: Rights): boolean {
-  return rights.write || (!user && !has(state.cr0, CR0.WP));
-}
-
-function permitted(state: SystemState, request: WalkRequest, rights: Rights): boolean {
-  const { access, user, alignmentCheck } = request;
+function permitted(state: SystemState, request: WalkRequest, access: WalkRequest['access'], rights: Rights): boolean {
+  const { user, alignmentCheck } = request;
   if (user && !rights.user) return false;
-  if (access === 'write' && !mayWrite(state, request, rights)) return false;
+  if (access === 'write' && !rights.write && (user || has(state.cr0, CR0.WP))) return false;
   if (access === 'execute') {
     if (rights.noExecute) return false;
     return user || !rights.user || !has(state.cr4, CR4.SMEP);
@@ -110,41 +156,39 @@ export function walk(
   const { linear, access } = request;
   if (!has(state.cr0, CR0.PG)) return { address: Number(linear & 0xffff_f000n), writable: true };
   if (!isCanonical(linear)) throw exception(VECTOR.GP, { errorCode: 0 });
-  const levels = levelsOf(state);
-  const bytes = levels === LEGACY ? 4 : 8;
-  const pageMask = levels === LEGACY ? 0xffff_f000n : ((1n << BigInt(physicalBits)) - 1n) & ~0xfffn;
-  const rootMask = levels === PAE ? 0xffff_ffe0n : levels === LEGACY ? 0xffff_f000n : pageMask;
-  let table = state.cr3 & rootMask;
+  const format = formatOf(state, physicalBits);
+  const { levels, entryBytes, isPae } = format;
+  const page = Number(linear >> 12n);
+  let table = Number(state.cr3 & format.rootMask);
   let rights: Rights = { write: true, user: true, noExecute: false };
   const steps: Step[] = [];
-  for (const [depth, level] of levels.entries()) {
-    const index = (linear >> level.shift) & ((1n << level.bits) - 1n);
-    const address = Number(table + index * BigInt(bytes));
-    const entry = memory.read(address, bytes);
+  for (const level of levels) {
+    const index = Math.floor(page / level.weight) % level.entries;
+    const address = table + index * entryBytes;
+    const entry = memory.read(address, entryBytes);
     if ((entry & ENTRY.present) === 0n) fault(state, request, 0);
-    const isPointerTable = levels === PAE && depth === 0;
-    const noExecute = bytes === 8 && (entry & ENTRY.noExecute) !== 0n;
-    if (hasReservedBits(state, entry, level, bytes, physicalBits, noExecute))
-      fault(state, request, ERROR.present | ERROR.reserved);
+    const large = level.large && isLarge(state, entry, entryBytes);
+    if (hasReservedBits(state, entry, level, large)) fault(state, request, ERROR.present | ERROR.reserved);
     // Entries of the PAE pointer table have no rights and no accessed bit.
-    if (!isPointerTable) {
+    if (!isPae || level !== levels[0]) {
       steps.push({ address, entry });
       rights = {
         write: rights.write && (entry & ENTRY.write) !== 0n,
         user: rights.user && (entry & ENTRY.user) !== 0n,
-        noExecute: rights.noExecute || noExecute,
+        noExecute: rights.noExecute || (entry & ENTRY.noExecute) !== 0n,
       };
     }
-    const mapsPage = level.shift === 12n || (level.large && isLarge(state, entry, bytes));
-    table = entry & pageMask;
-    if (!mapsPage) continue;
-    if (!permitted(state, request, rights)) fault(state, request, ERROR.present);
-    const dirty = markUsed(memory, steps, bytes, access === 'write');
-    const offsetMask = (1n << level.shift) - 1n;
+    const base = entry & format.addressMask;
+    table = Number(base);
+    if (!large && !level.last) continue;
+    if (!permitted(state, request, access, rights)) fault(state, request, ERROR.present);
+    const dirty = markUsed(memory, steps, entryBytes, access === 'write');
+    const writable = dirty && permitted(state, request, 'write', rights);
+    if (level.last) return { address: table, writable };
+    const { offsetMask } = level;
     // PSE puts address bits 39:32 into bits 20:13 of a 4-MiB entry.
-    const high = bytes === 4 && level.shift === 22n ? ((entry >> 13n) & 0xffn) << 32n : 0n;
-    const page = (table & ~offsetMask) | (linear & offsetMask & ~0xfffn) | high;
-    return { address: Number(page), writable: dirty && mayWrite(state, request, rights) };
+    const high = entryBytes === 4 ? ((entry >> 13n) & 0xffn) << 32n : 0n;
+    return { address: Number((base & ~offsetMask) | (linear & offsetMask & ~0xfffn) | high), writable };
   }
   throw new Error('page table without a last level');
 }
@@ -153,29 +197,20 @@ function isLarge(state: SystemState, entry: bigint, bytes: number): boolean {
   return (entry & ENTRY.large) !== 0n && (bytes === 8 || has(state.cr4, CR4.PSE));
 }
 
-function hasReservedBits(
-  state: SystemState,
-  entry: bigint,
-  level: Level,
-  bytes: number,
-  physicalBits: number,
-  noExecute: boolean,
-): boolean {
-  if (bytes === 4) return false;
-  if (noExecute && !has(state.efer, EFER.NXE)) return true;
-  if (((entry >> BigInt(physicalBits)) & ((1n << BigInt(52 - physicalBits)) - 1n)) !== 0n) return true;
-  if ((entry & ENTRY.large) === 0n || level.shift === 12n) return false;
-  // A large page's address is aligned; bit 12 is PAT.
-  return !level.large || (entry & ((1n << level.shift) - 1n)) >> 13n !== 0n;
+function hasReservedBits(state: SystemState, entry: bigint, level: Level, large: boolean): boolean {
+  if ((entry & (large ? level.reservedLarge : level.reserved)) !== 0n) return true;
+  return (entry & ENTRY.noExecute) !== 0n && !has(state.efer, EFER.NXE);
 }
+
+const ACCESSED_DIRTY = ENTRY.accessed | ENTRY.dirty;
 
 /** Sets A in every entry used and D in the last one on a write; true if the page is dirty now. */
 function markUsed(memory: PageTableMemory, steps: readonly Step[], bytes: 4 | 8, write: boolean): boolean {
-  for (const [n, { address, entry }] of steps.entries()) {
-    const last = n === steps.length - 1;
-    const wanted = ENTRY.accessed | (last && write ? ENTRY.dirty : 0n);
+  const final = steps[steps.length - 1];
+  for (const step of steps) {
+    const { address, entry } = step;
+    const wanted = write && step === final ? ACCESSED_DIRTY : ENTRY.accessed;
     if ((entry & wanted) !== wanted) memory.write(address, bytes, entry | wanted);
   }
-  const final = steps[steps.length - 1];
   return write || (final !== undefined && (final.entry & ENTRY.dirty) !== 0n);
 }

@@ -22,7 +22,7 @@ const WIDE_TSS = [9, 11];
 const BITMAP_BASE = 0x66;
 
 /** Above IOPL every byte of the access needs a clear bit; the bitmap ends with the segment. */
-function checkPermission(v: Vcpu, port: number, bytes: number): void {
+export function checkPermission(v: Vcpu, port: number, bytes: number): void {
   if (!isProtected(v.state) || v.state.cpl <= ((v.registers.flags >> 12) & 3)) return;
   const tss = v.registers.segment(TR);
   const refused = exception(VECTOR.GP, { errorCode: 0 });
@@ -35,10 +35,11 @@ function checkPermission(v: Vcpu, port: number, bytes: number): void {
 
 function portsOf(v: Vcpu, port: number, bytes: number): Ports | undefined {
   checkPermission(v, port, bytes);
+  v.cpu.portAccess(port, bytes);
   return v.ports;
 }
 
-function portNumber(v: Vcpu, i: Instruction, n: 0 | 1): number {
+export function portNumber(v: Vcpu, i: Instruction, n: 0 | 1): number {
   return i.operands[n].place === OperandPlace.immediate ? i.immediate & 0xff : v.registers.get32(RDX) & 0xffff;
 }
 
@@ -64,7 +65,9 @@ export function output(v: Vcpu, i: Instruction): boolean {
 function repeat(v: Vcpu, i: Instruction, index: number, element: (offset: bigint) => void): void {
   const { registers } = v;
   const bytes = i.addressSize / 8;
-  const step = BigInt(has(registers.flags, RFLAGS.DF) ? -i.operandSize : i.operandSize);
+  // REX.W changes nothing: a port has at most 32 bits.
+  const size = Math.min(i.operandSize, 4);
+  const step = BigInt(has(registers.flags, RFLAGS.DF) ? -size : size);
   const mask = (1n << BigInt(i.addressSize)) - 1n;
   for (;;) {
     const count = registers.get(RCX) & mask;

@@ -116,32 +116,35 @@ export function loadDataSegment(v: Vcpu, n: number, selector: number): void {
   if (n === SS) v.modeChanged();
 }
 
-/** Call gate, task gate and available TSS by type: a far transfer through them is another thing than a code segment. */
-const GATES: Readonly<Record<number, string>> = {
+/** Task gate and available TSS by type: a far transfer through them switches tasks. */
+const TASKS: Readonly<Record<number, string>> = {
   1: 'a switch to a 16-bit task',
-  4: 'a 16-bit call gate',
   5: 'a task gate',
   9: 'a switch to a task',
-  12: 'a call gate',
 };
 
-/** A far transfer through a gate that a processor would take ends in a Fault; what it would refuse goes on to #GP. */
-function refuseGate(v: Vcpu, d: Descriptor): void {
+/** A task switch that a processor would do ends in a Fault; what it would refuse goes on to #GP. */
+function refuseTask(v: Vcpu, d: Descriptor): void {
   const type = d.attributes & 0x1f;
-  const gate = GATES[type];
-  if (gate === undefined || (isLongMode(v.state) && type !== 12)) return;
+  const task = TASKS[type];
+  if (task === undefined || isLongMode(v.state)) return;
   const dpl = dplOf(d.attributes);
   if (v.state.cpl > dpl || (d.selector & 3) > dpl) return;
   if ((d.attributes & ATTRIBUTE.present) === 0) throw selectorFault(VECTOR.NP, d.selector);
-  throw v.missing(gate);
+  throw v.missing(task);
+}
+
+/** What a far jump or call leads to. */
+export function transferDescriptor(v: Vcpu, selector: number): Descriptor {
+  if ((selector & 0xfffc) === 0) throw exception(VECTOR.GP, { errorCode: 0 });
+  return readDescriptor(v, selector);
 }
 
 /** Checks a code segment for a far jump or call (same privilege) and returns the state to load. */
-export function codeSegmentForJump(v: Vcpu, selector: number): SegmentState {
+export function codeSegmentForJump(v: Vcpu, d: Descriptor): SegmentState {
   const { cpl } = v.state;
-  if ((selector & 0xfffc) === 0) throw exception(VECTOR.GP, { errorCode: 0 });
-  const d = readDescriptor(v, selector);
-  refuseGate(v, d);
+  const { selector } = d;
+  refuseTask(v, d);
   if (!isCode(d.attributes)) throw selectorFault(VECTOR.GP, selector);
   checkCodeMode(v, d);
   const dpl = dplOf(d.attributes);

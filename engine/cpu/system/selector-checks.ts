@@ -1,7 +1,7 @@
-import type { Instruction } from '../decoder/instruction.js';
+import { type Instruction, OperandPlace } from '../decoder/instruction.js';
 import { exception, VECTOR } from '../exception.js';
 import { RFLAGS } from '../semantics/flags.js';
-import { readOperand, writeOperand } from './operands.js';
+import { probeWrite, readOperand, writeOperand } from './operands.js';
 import { ATTRIBUTE, type Descriptor, dplOf, findDescriptor, isCode, isConforming } from './segments.js';
 import { has, isLongMode, isProtected } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
@@ -60,3 +60,19 @@ export const verifyWrite = selectorCheck(
   0,
   (_, __, { attributes }) => has(attributes, ATTRIBUTE.system) && !isCode(attributes) && has(attributes, 2),
 );
+
+/** Raises the RPL of a selector to that of another: APM volume 3, ARPL. */
+export function adjustPrivilege(v: Vcpu, i: Instruction): void {
+  if (!isProtected(v.state)) throw exception(VECTOR.UD);
+  const selector = readOperand(v, i, 0);
+  const wanted = readOperand(v, i, 1) & 3n;
+  const raised = (selector & 3n) < wanted;
+  if (raised) writeOperand(v, i, 0, (selector & ~3n) | wanted);
+  else probeDestination(v, i);
+  setZero(v, raised);
+}
+
+/** The destination must be writable whether it changes or not. */
+function probeDestination(v: Vcpu, i: Instruction): void {
+  if (i.operands[0].place === OperandPlace.memory) probeWrite(v, i, i.operands[0].size);
+}

@@ -49,6 +49,7 @@ export function systemCall(v: Vcpu): void {
 export function systemReturn(v: Vcpu, i: Instruction): void {
   const { registers, state } = v;
   if (!has(state.efer, 1)) throw exception(VECTOR.UD);
+  if (!isProtected(state) || state.cpl !== 0) throw exception(VECTOR.GP, { errorCode: 0 });
   const base = Number(((state.msrs.get(MSR.STAR) ?? 0n) >> 48n) & 0xffffn);
   const to64 = i.operandSize === 8;
   registers.rip = to64 ? registers.get(RCX) : registers.get(RCX) & 0xffff_ffffn;
@@ -84,6 +85,7 @@ export function systemEnter(v: Vcpu): void {
 export function systemExit(v: Vcpu): void {
   const selector = sysenterSelector(v);
   const { registers, state } = v;
+  if (state.cpl !== 0) throw exception(VECTOR.GP, { errorCode: 0 });
   registers.setSegment(CS, flatCode((selector + 16) | 3, 3, false));
   registers.setSegment(SS, flatStack((selector + 24) | 3, 3));
   registers.rip = BigInt(registers.get32(RDX));

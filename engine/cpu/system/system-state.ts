@@ -20,13 +20,12 @@ export interface SystemState {
   readonly debug: bigint[];
   /** All MSRs that simply keep their value, by number. */
   readonly msrs: Map<number, bigint>;
-  /**
-   * The x87 unit: control and status word, tag word with one bit for each register that is not empty, and ST0 to
-   * ST7 with 16 bytes each as FXSAVE has them. Only FXRSTOR loads the registers, as there is no arithmetic.
-   */
-  readonly x87: { control: number; status: number; tag: number; readonly registers: Uint8Array };
   /** Components of the extended state that the guest has enabled. */
   xcr0: number;
+  /** What WRMSR to the time-stamp counter has added to it. */
+  tscOffset: bigint;
+  /** The guest's counter is the processor's times this, a fixed-point number with 32 fraction bits. */
+  tscScale: bigint;
   /** No interrupt while the count of instructions is this: after STI and loads of SS. */
   shadowAt: number;
 }
@@ -63,6 +62,7 @@ export const CR4 = {
 } as const;
 export const EFER = { SCE: 1, LME: 0x100, LMA: 0x400, NXE: 0x800, SVME: 0x1000 } as const;
 export const MSR = {
+  TSC: 0x10,
   SYSENTER_CS: 0x174,
   SYSENTER_ESP: 0x175,
   SYSENTER_EIP: 0x176,
@@ -92,9 +92,9 @@ export function createSystemState(): SystemState {
     idtr: { base: 0n, limit: 0xffff },
     debug: [0n, 0n, 0n, 0n, 0n, 0n, 0xffff_0ff0n, 0x400n],
     msrs: new Map<number, bigint>([[MSR.PAT, 0x0007_0406_0007_0406n]]),
-    // RESET leaves the unit as if the first FNINIT were still to come.
-    x87: { control: 0x40, status: 0, tag: 0xff, registers: new Uint8Array(128) },
     xcr0: 1,
+    tscOffset: 0n,
+    tscScale: 1n << 32n,
     shadowAt: -1,
   };
 }

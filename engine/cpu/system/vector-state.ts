@@ -1,22 +1,29 @@
 import type { Instruction } from '../decoder/instruction.js';
 import { exception, VECTOR } from '../exception.js';
-import { FLOAT_USED, MXCSR } from '../state/layout.js';
-import { readBytes, readMemory, writeBytes, writeMemory } from './operands.js';
+import { MXCSR } from '../state/layout.js';
+import {
+  effectiveOffset,
+  probeByte,
+  readBytes,
+  readMemory,
+  segmentOffset,
+  writeBytes,
+  writeMemory,
+} from './operands.js';
 import { CR0, CR4, has } from './system-state.js';
 import type { Vcpu } from './vcpu.js';
+import { loadControl, loadRegisters, storeRegisters } from './x87/environment.js';
+import { type Pointer, X87Registers } from './x87/registers.js';
 
 /** MXCSR, XCR0 and the 512-byte image of FXSAVE: APM volume 2, chapter 11. */
 
 const GP0 = () => exception(VECTOR.GP, { errorCode: 0 });
-const MXCSR_MASK = 0xffff;
-/** The bit that lets XMM instructions take operands that are not aligned. */
-const MISALIGNED = 0x2_0000;
+/** Bits that exist: all of the lower half, and MM. */
+const MXCSR_MASK = 0x2_ffff;
 
 function setMxcsr(v: Vcpu, value: number): void {
-  if (has(value, MISALIGNED)) throw v.missing('operands that are not aligned (MXCSR.MM)');
   if ((value & ~MXCSR_MASK) !== 0) throw GP0();
   v.cpu.view.setUint32(MXCSR, value, true);
-  v.cpu.view.setUint32(FLOAT_USED, 0, true);
   v.modeChanged();
 }
 
@@ -31,61 +38,95 @@ export function loadMxcsr(v: Vcpu, i: Instruction): void {
   setMxcsr(v, Number(readMemory(v, i, 4)));
 }
 
-/** Arithmetic does not compute the sticky flags, so a guest that looks at them after it would read a wrong value. */
 export function storeMxcsr(v: Vcpu, i: Instruction): void {
   checkVectors(v);
-  checkFlagsKnown(v);
   writeMemory(v, i, 4, BigInt(v.cpu.view.getUint32(MXCSR, true)));
 }
 
-/** Arithmetic does not compute the sticky exception flags: nobody may read them afterwards. */
-function checkFlagsKnown(v: Vcpu): void {
-  if (v.cpu.view.getUint32(FLOAT_USED, true) === 0) return;
-  throw v.missing('the exception flags of MXCSR after floating-point arithmetic');
-}
+/** Where things lie in the image. */
+const IMAGE = {
+  size: 512,
+  control: 0,
+  status: 2,
+  tag: 4,
+  opcode: 6,
+  instruction: 8,
+  data: 16,
+  mxcsr: 24,
+  mask: 28,
+  x87: 32,
+  xmm: 160,
+} as const;
 
-const IMAGE = { size: 512, control: 0, status: 2, tag: 4, mxcsr: 24, mask: 28, x87: 32, xmm: 160 } as const;
-const X87_BYTES = 128;
-
-function checkImage(v: Vcpu): void {
+/** Alignment comes first, then the image's last byte: the order in which processors of AMD find page faults. */
+function checkImage(v: Vcpu, i: Instruction, access: 'read' | 'write'): void {
   if ((v.state.cr0 & (CR0.EM | CR0.TS)) !== 0) throw exception(VECTOR.NM);
+  const first = segmentOffset(v, i.segment, effectiveOffset(v, i), 1, access === 'write');
+  if ((first & 15n) !== 0n) throw GP0();
+  probeByte(v, i, IMAGE.size - 1, access);
 }
 
 /** XMM8 to XMM15 exist in 64-bit mode only. */
 const xmmCount = (v: Vcpu): number => (v.codeSize === 64 ? 16 : 8);
 
-/**
- * The last instruction's opcode and addresses are zero, as there is no x87 arithmetic; what lies behind the XMM
- * registers in memory stays.
- */
-export function saveImage(v: Vcpu, i: Instruction): void {
-  checkImage(v);
-  checkFlagsKnown(v);
+/** Pointers have 64 bits with REX.W, else 32 and the selector. */
+function storePointer(image: DataView, at: number, { offset, selector }: Pointer, wide: boolean): void {
+  image.setBigUint64(at, wide ? offset : BigInt.asUintN(32, offset) | (BigInt(selector) << 32n), true);
+}
+function loadPointer(image: DataView, at: number, wide: boolean): Pointer {
+  const value = image.getBigUint64(at, true);
+  // As wide as linear addresses are here.
+  return wide
+    ? { offset: BigInt.asUintN(64, BigInt.asIntN(48, value)), selector: 0 }
+    : { offset: BigInt.asUintN(32, value), selector: image.getUint16(at + 4, true) };
+}
+
+/** The image up to the last XMM register there is; `wide` as with REX.W. */
+export function unitImage(v: Vcpu, wide: boolean): Uint8Array {
   const image = new Uint8Array(IMAGE.xmm + 16 * xmmCount(v));
   const view = new DataView(image.buffer);
-  const { x87 } = v.state;
-  view.setUint16(IMAGE.control, x87.control, true);
-  view.setUint16(IMAGE.status, x87.status, true);
-  image[IMAGE.tag] = x87.tag;
+  const r = new X87Registers(v.cpu.view);
+  view.setUint16(IMAGE.control, r.control, true);
+  view.setUint16(IMAGE.status, r.status, true);
+  view.setUint8(IMAGE.tag, r.tag);
+  // Processors of AMD tell where the last instruction was only while its exception is pending.
+  if (r.pending) {
+    view.setUint16(IMAGE.opcode, r.opcode, true);
+    storePointer(view, IMAGE.instruction, r.instruction, wide);
+    storePointer(view, IMAGE.data, r.data, wide);
+  }
   view.setUint32(IMAGE.mxcsr, v.cpu.view.getUint32(MXCSR, true), true);
   view.setUint32(IMAGE.mask, MXCSR_MASK, true);
-  image.set(x87.registers, IMAGE.x87);
+  storeRegisters(r, view, IMAGE.x87, 16);
   for (let n = 0; n < xmmCount(v); n++) image.set(v.registers.xmm(n), IMAGE.xmm + 16 * n);
-  writeBytes(v, i, 16, image);
+  return image;
+}
+
+/** Loads an image; #GP(0) for MXCSR bits that do not exist. */
+export function loadUnitImage(v: Vcpu, image: Uint8Array, wide: boolean): void {
+  const view = new DataView(image.buffer, image.byteOffset);
+  setMxcsr(v, view.getUint32(IMAGE.mxcsr, true));
+  const r = new X87Registers(v.cpu.view);
+  loadControl(r, view.getUint16(IMAGE.control, true));
+  r.status = view.getUint16(IMAGE.status, true);
+  r.tag = view.getUint8(IMAGE.tag);
+  r.opcode = view.getUint16(IMAGE.opcode, true);
+  r.instruction = loadPointer(view, IMAGE.instruction, wide);
+  r.data = loadPointer(view, IMAGE.data, wide);
+  loadRegisters(r, view, IMAGE.x87, 16);
+  for (let n = 0; n < xmmCount(v); n++)
+    v.registers.xmm(n).set(image.subarray(IMAGE.xmm + 16 * n, IMAGE.xmm + 16 * n + 16));
+}
+
+/** What lies behind the XMM registers in memory stays. */
+export function saveImage(v: Vcpu, i: Instruction): void {
+  checkImage(v, i, 'write');
+  writeBytes(v, i, 16, unitImage(v, i.operandSize === 8));
 }
 
 export function restoreImage(v: Vcpu, i: Instruction): void {
-  checkImage(v);
-  const image = readBytes(v, i, 16, IMAGE.size);
-  const view = new DataView(image.buffer);
-  const { x87 } = v.state;
-  setMxcsr(v, view.getUint32(IMAGE.mxcsr, true));
-  x87.control = view.getUint16(IMAGE.control, true);
-  x87.status = view.getUint16(IMAGE.status, true);
-  x87.tag = image[IMAGE.tag] ?? 0;
-  x87.registers.set(image.subarray(IMAGE.x87, IMAGE.x87 + X87_BYTES));
-  for (let n = 0; n < xmmCount(v); n++)
-    v.registers.xmm(n).set(image.subarray(IMAGE.xmm + 16 * n, IMAGE.xmm + 16 * n + 16));
+  checkImage(v, i, 'read');
+  loadUnitImage(v, readBytes(v, i, 16, IMAGE.size), i.operandSize === 8);
 }
 
 // --- XCR0 ---

@@ -55,7 +55,8 @@ export function kvmCreateVm(machine: Machine, type: number): Op<IoctlResult> {
 
 /** KVM_CAP_VM_TYPES. KVM_X86_SW_PROTECTED_VM is a development aid and not built into distribution kernels. */
 export function supportedVmTypes(machine: Machine): number[] {
-  const types: number[] = [VM_TYPE.KVM_X86_DEFAULT_VM, VM_TYPE.KVM_X86_SEV_VM, VM_TYPE.KVM_X86_SEV_ES_VM];
+  const types: number[] = [VM_TYPE.KVM_X86_DEFAULT_VM, VM_TYPE.KVM_X86_SEV_VM];
+  if (machine.processor.minSevAsid > 1) types.push(VM_TYPE.KVM_X86_SEV_ES_VM);
   if (machine.kvm.snpEnabled) types.push(VM_TYPE.KVM_X86_SNP_VM);
   return types;
 }

@@ -1,4 +1,5 @@
 import { type Gfn, gfn, hex, isPageAligned, PAGE_SIZE } from '../../address.js';
+import { nptZap } from '../../cpu/svm/nested-page-table.js';
 import { defineFault, type Operands } from '../../fault.js';
 import type { Machine } from '../../machine.js';
 import { errno } from '../../spec/errno.js';
@@ -53,7 +54,7 @@ export const ATTRIBUTES_RANGE = defineFault<{ address: string; size: string }>({
   confirmed: true,
 });
 
-/** KVM_SET_MEMORY_ATTRIBUTES: makes frames private or shared. Neither the RMP nor any page changes. */
+/** KVM_SET_MEMORY_ATTRIBUTES: makes frames private or shared, and unmaps them. Neither the RMP nor any page changes. */
 export function kvmSetMemoryAttributes(machine: Machine, vm: KvmVm, argp: number): Op<IoctlResult> {
   return inKernelAtOnce(machine, COMMAND, peek(machine, argp, MEMORY_ATTRIBUTES_SIZE, operandsOf), () => {
     const copied = copyIn(machine, COMMAND, 'struct kvm_memory_attributes', argp, MEMORY_ATTRIBUTES_SIZE);
@@ -69,7 +70,10 @@ export function kvmSetMemoryAttributes(machine: Machine, vm: KvmVm, argp: number
     }
     const range = { start: gfn(Number(address) / PAGE_SIZE), end: gfn(Number(address + size) / PAGE_SIZE) };
     const makePrivate = attributes === KVM_MEMORY_ATTRIBUTE_PRIVATE;
-    if (!makePrivate || !isPrivate(vm, range.start, range.end)) {
+    const unchanged = makePrivate ? isPrivate(vm, range.start, range.end) : !hasPrivate(vm, range);
+    if (!unchanged) {
+      // kvm_pre_set_memory_attributes(): whatever is mapped in the range, private or shared, faults again.
+      if (vm.nestedPageTable) nptZap(vm.nestedPageTable, range.start, range.end);
       vm.privateRanges = makePrivate ? addRange(vm.privateRanges, range) : removeRange(vm.privateRanges, range);
     }
     return DONE;
@@ -84,6 +88,10 @@ function operandsOf(bytes: Uint8Array): Operands {
 /** kvm_range_has_memory_attributes(): all frames of [start, end) are private. */
 export function isPrivate(vm: KvmVm, start: Gfn, end: Gfn): boolean {
   return vm.privateRanges.some((range) => range.start <= start && end <= range.end);
+}
+
+function hasPrivate(vm: KvmVm, { start, end }: GfnRange): boolean {
+  return vm.privateRanges.some((range) => range.start < end && start < range.end);
 }
 
 export function addRange(ranges: readonly GfnRange[], added: GfnRange): GfnRange[] {

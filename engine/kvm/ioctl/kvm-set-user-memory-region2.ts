@@ -1,4 +1,5 @@
 import { gfn, hex, hva, isPageAligned, PAGE_SIZE } from '../../address.js';
+import { nptZap } from '../../cpu/svm/nested-page-table.js';
 import { defineFault, type Operands } from '../../fault.js';
 import type { Machine } from '../../machine.js';
 import { errno } from '../../spec/errno.js';
@@ -235,6 +236,7 @@ function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, 
   if (region.memorySize === 0n) {
     if (!old) return refuse(SLOT_DELETE, { slot: id });
     vm.slots.delete(id);
+    unmapSlot(vm, old);
     return DONE;
   }
   if (old?.gmemFd !== undefined) return refuse(SLOT_CHANGE, { slot: id });
@@ -259,6 +261,7 @@ function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, 
     gmemPage: 0,
     label,
   };
+  if (old) unmapSlot(vm, old);
   if ((region.flags & KVM_MEM_GUEST_MEMFD) === 0) {
     vm.slots.set(id, slot);
     return DONE;
@@ -268,6 +271,11 @@ function setRegion(machine: Machine, vm: KvmVm, region: UserspaceMemoryRegion2, 
   if (refusal) return refusal;
   vm.slots.set(id, { ...slot, gmemFd: region.guestMemfd, gmemPage });
   return DONE;
+}
+
+/** kvm_arch_flush_shadow_memslot(). */
+function unmapSlot(vm: KvmVm, slot: MemorySlot): void {
+  if (vm.nestedPageTable) nptZap(vm.nestedPageTable, slot.gfn, gfn(slot.gfn + slot.pages));
 }
 
 /** kvm_gmem_bind(). */

@@ -18,6 +18,10 @@ export function buildTree(context: CheckContext, root: Checked | undefined): Man
       ...optional('firmware', textOf(childOf(host, 'firmware'))),
       ...optional('kvm', textOf(childOf(host, 'kvm'))),
       ...optional('memory', numberOf(childOf(host, 'memory'))),
+      ...optional('sevSnp', booleanOf(childOf(host, 'sev-snp'))),
+      ...optional('hugePages', booleanOf(childOf(host, 'huge-pages'))),
+      ...optional('attack', textOf(childOf(host, 'attack'))),
+      ...optional('attackPage', numberOf(childOf(host, 'attack-page'))),
     },
     vm: {
       ...placeOf(vm),
@@ -81,11 +85,12 @@ function updateOf(context: CheckContext, item: Checked): UpdateTree | undefined 
         ...optional('kernel', textOf(childOf(item, 'kernel'))),
         ...optional('initrd', textOf(childOf(item, 'initrd'))),
         ...optional('append', textOf(childOf(item, 'append'))),
+        ...optional('kernelHashes', booleanOf(childOf(item, 'kernel-hashes'))),
       };
     }
     case 'igvm': {
       const path = textOf(childOf(item, 'igvm'));
-      return path && { kind: 'igvm', ...base, path };
+      return path && { kind: 'igvm', ...base, path, ...optional('zeroPages', textOf(childOf(item, 'zero-pages'))) };
     }
     case 'vmsa':
       return vmsaOf(context, item, base);
@@ -182,7 +187,7 @@ function finishOf(node: Checked): FinishTree {
     range: node.range,
     key: node.key ?? node.range,
     ...optional('idBlock', idBlockOf(childOf(node, 'id-block'))),
-    ...optional('idAuth', textOf(childOf(node, 'id-auth'))),
+    ...optional('idAuth', idAuthOf(childOf(node, 'id-auth'))),
     ...optional('authorKey', booleanOf(childOf(node, 'author-key'))),
     ...optional('vcekDisabled', booleanOf(childOf(node, 'vcek-disabled'))),
     ...optional('hostData', bytesOf(childOf(node, 'host-data'))),
@@ -207,6 +212,13 @@ function idBlockOf(node: Checked | undefined): FinishTree['idBlock'] {
       },
     },
   };
+}
+
+function idAuthOf(node: Checked | undefined): FinishTree['idAuth'] {
+  const path = textOf(node);
+  if (path) return { ...path, value: { kind: 'file', path: path.value } };
+  const base64 = textOf(childOf(node, 'base64'));
+  return base64 && { ...base64, value: { kind: 'base64', text: base64.value } };
 }
 
 /** Whether a key is written, even if its value is not usable; then that is what was reported. */

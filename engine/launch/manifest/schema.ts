@@ -1,3 +1,4 @@
+import { ATTACK_NAMES, ATTACKS } from '../../spec/attacks.js';
 import { CPU_MODELS } from '../../spec/cpu-models.js';
 import {
   FIRMWARE_ABI_MAX,
@@ -78,6 +79,33 @@ const HOST = map(
     value: { ...size, min: 1n << 20n, max: 1n << 44n },
     default: '4GiB',
     example: 'memory: 4GiB',
+  },
+  {
+    key: 'sev-snp',
+    doc: 'Module parameter `sev_snp` of kvm_amd. With `false` the host offers no SNP VMs.',
+    value: boolean,
+    default: 'true',
+    example: 'sev-snp: false',
+  },
+  {
+    key: 'huge-pages',
+    doc: 'guest_memfd backs private memory with pages of 2 MiB where it can. The series has dropped them with v15, and Linux has not got them since.',
+    value: boolean,
+    default: 'false',
+    example: 'huge-pages: true',
+  },
+  {
+    key: 'attack',
+    doc: 'The host is malicious and performs this attack once.',
+    value: { kind: 'enum', values: ATTACK_NAMES.map((value) => ({ value, doc: ATTACKS[value].doc })) },
+    example: 'attack: replay',
+  },
+  {
+    key: 'attack-page',
+    doc: 'Guest address of the page that an attack at run time is about.',
+    value: address,
+    default: '0xa00000',
+    example: 'attack-page: 0xa00000',
   },
 );
 
@@ -222,6 +250,13 @@ const FIRMWARE_SHAPE: ShapeSchema = {
       value: string,
       example: 'append: console=ttyS0',
     },
+    {
+      key: 'kernel-hashes',
+      doc: 'Whether the hashes of kernel, initrd and command line are put into the kernel-hashes page and thus measured: `kernel-hashes=on` of QEMU’s sev-snp-guest.',
+      value: boolean,
+      default: 'true',
+      example: 'kernel-hashes: true',
+    },
   ),
 };
 
@@ -280,7 +315,22 @@ const IGVM_SHAPE: ShapeSchema = {
   name: 'igvm',
   key: 'igvm',
   doc: 'An IGVM file: its directives, in file order.',
-  map: map({ key: 'igvm', doc: 'The IGVM file.', value: path, required: true, example: 'igvm: guest.igvm' }),
+  map: map(
+    { key: 'igvm', doc: 'The IGVM file.', value: path, required: true, example: 'igvm: guest.igvm' },
+    {
+      key: 'zero-pages',
+      doc: 'How pages without content are launched; VMMs differ, and so does the digest.',
+      value: {
+        kind: 'enum',
+        values: [
+          { value: 'normal', doc: 'As NORMAL pages of zeros, as the format says: QEMU as posted, igvmmeasure.' },
+          { value: 'zero', doc: 'As ZERO pages of the firmware: igvmmeasure --native-zero, cloud-hypervisor on KVM.' },
+        ],
+      },
+      default: 'normal',
+      example: 'zero-pages: normal',
+    },
+  ),
 };
 
 const ID_BLOCK_MAP = map(
@@ -292,6 +342,14 @@ const ID_BLOCK_MAP = map(
   { key: 'policy', doc: 'Policy that the launch must have. Default: `launch.policy`.', value: mask(U64_MAX) },
 );
 
+const BASE64_MAP = map({
+  key: 'base64',
+  doc: 'The bytes in base64, as QEMU’s properties have them.',
+  value: string,
+  required: true,
+  example: 'base64: ""',
+});
+
 const FINISH = map(
   {
     key: 'id-block',
@@ -301,8 +359,8 @@ const FINISH = map(
   },
   {
     key: 'id-auth',
-    doc: 'ID authentication page of 4096 bytes: keys and signatures of the ID block.',
-    value: path,
+    doc: 'ID authentication page of 4096 bytes: keys and signatures of the ID block. A file, or its content in base64.',
+    value: { kind: 'choice', scalars: [path], map: BASE64_MAP },
     example: 'id-auth: id-auth.bin',
   },
   {

@@ -22,6 +22,10 @@ export interface ManifestTree {
     readonly firmware?: Field<string>;
     readonly kvm?: Field<string>;
     readonly memory?: Field<number>;
+    readonly sevSnp?: Field<boolean>;
+    readonly hugePages?: Field<boolean>;
+    readonly attack?: Field<string>;
+    readonly attackPage?: Field<number>;
   };
   readonly vm: {
     readonly key?: TextRange;
@@ -65,6 +69,7 @@ export type UpdateTree =
       readonly kernel?: Field<string>;
       readonly initrd?: Field<string>;
       readonly append?: Field<string>;
+      readonly kernelHashes?: Field<boolean>;
     }
   | {
       readonly kind: 'pages';
@@ -85,7 +90,13 @@ export type UpdateTree =
       readonly registers?: Field<readonly { readonly name: Field<string>; readonly value: Field<bigint> }[]>;
       readonly file?: Field<string>;
     }
-  | { readonly kind: 'igvm'; readonly index: number; readonly range: TextRange; readonly path: Field<string> };
+  | {
+      readonly kind: 'igvm';
+      readonly index: number;
+      readonly range: TextRange;
+      readonly path: Field<string>;
+      readonly zeroPages?: Field<string>;
+    };
 
 export interface CpuidLeafTree {
   readonly range: TextRange;
@@ -105,7 +116,9 @@ export interface FinishTree {
   readonly idBlock?: Field<
     { readonly kind: 'file'; readonly path: string } | { readonly kind: 'fields'; readonly fields: IdBlockFields }
   >;
-  readonly idAuth?: Field<string>;
+  readonly idAuth?: Field<
+    { readonly kind: 'file'; readonly path: string } | { readonly kind: 'base64'; readonly text: string }
+  >;
   readonly authorKey?: Field<boolean>;
   readonly vcekDisabled?: Field<boolean>;
   readonly hostData?: Field<Uint8Array>;

@@ -76,16 +76,6 @@ export const MANIFEST_EMPTY_UPDATE = defineFault({
   hint: 'Add an entry such as `- firmware: auto`.',
 });
 
-export const MANIFEST_IGVM_NOT_IMPLEMENTED = defineFault<{ path: string }>({
-  ...FILE,
-  command: 'igvm',
-  check: 'manifest-igvm-not-implemented',
-  title: 'IGVM launch is not implemented yet',
-  message: (o) => `The launch of IGVM files is not implemented yet, so \`${o.path}\` cannot be launched or measured.`,
-  why: 'An IGVM file brings its own list of pages, types and VMSAs. This version reads OVMF images and explicit pages only.',
-  hint: 'Use `firmware:` with an OVMF image, or list the pages.',
-});
-
 export const MANIFEST_OFFSET_BEYOND_FILE = defineFault<{ path: string; offset: string; size: string }>({
   ...FILE,
   check: 'manifest-offset-beyond-file',
@@ -169,6 +159,16 @@ export const MANIFEST_POLICY_FILE = defineFault<{ path: string; problem: string 
   message: (o) => `The policy file \`${o.path}\` gives no policy: ${o.problem}`,
   why: 'The policy is taken from the file; as long as the file has mistakes it is not known what to launch with.',
   hint: 'Open the policy file and correct it.',
+});
+
+export const MANIFEST_BASE64 = defineFault<{ key: string }>({
+  ...FILE,
+  command: 'launch manifest',
+  check: 'manifest-base64',
+  title: 'Not base64',
+  message: (o) => `The value of \`${o.key}\` is not base64.`,
+  why: 'Base64 has letters, digits, `+` and `/`, and up to two `=` at its end.',
+  hint: 'Correct the value, or name a file.',
 });
 
 export const MANIFEST_ID_BLOCK_DIGEST = defineFault<{ reason: string }>({

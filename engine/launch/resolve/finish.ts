@@ -1,25 +1,44 @@
 import { encodeIdBlock } from '../../asp/id-block.js';
+import { fromBase64 } from '../../base64.js';
+import type { IgvmIdentity } from '../igvm/id-block.js';
+import { IGVM_OVERRIDES } from '../igvm/vmm-faults.js';
 import type { FinishTree, ManifestTree } from '../manifest/tree.js';
 import { measurePlan } from '../measure.js';
 import type { LaunchPlan, PlanFinish } from '../plan.js';
 import { type ResolveContext, readFile, refuse } from './context.js';
-import { MANIFEST_ID_BLOCK_DIGEST } from './faults.js';
+import { MANIFEST_BASE64, MANIFEST_ID_BLOCK_DIGEST } from './faults.js';
 
 /** The parameters of LAUNCH_FINISH. `plan` is complete but for them; its digest is the default of an ID block. */
 export function resolveFinish(
   context: ResolveContext,
   tree: FinishTree | undefined,
   plan: Omit<LaunchPlan, 'finish'>,
+  fromIgvm?: IgvmIdentity,
 ): PlanFinish {
-  const idBlock = idBlockOf(context, tree?.idBlock, plan);
-  const idAuth = tree?.idAuth && readFile(context, tree.idAuth.value, tree.idAuth.range)?.bytes;
+  if (fromIgvm && tree?.idBlock && plan.igvm) {
+    const operands = { path: plan.igvm.path, key: 'id-block', file: 'another one', manifest: 'given' };
+    refuse(context, IGVM_OVERRIDES, operands, tree.idBlock.key ?? tree.idBlock.range);
+  }
+  const idBlock = fromIgvm?.idBlock ?? idBlockOf(context, tree?.idBlock, plan);
+  const idAuth = fromIgvm?.idAuth ?? (tree?.idAuth && idAuthOf(context, tree.idAuth));
   return {
     ...(idBlock ? { idBlock } : {}),
     ...(idAuth ? { idAuth } : {}),
-    authorKey: tree?.authorKey?.value ?? false,
+    authorKey: fromIgvm?.authorKey ?? tree?.authorKey?.value ?? false,
     vcekDisabled: tree?.vcekDisabled?.value ?? false,
     hostData: tree?.hostData?.value ?? new Uint8Array(32),
   };
+}
+
+function idAuthOf(
+  context: ResolveContext,
+  { value, range }: NonNullable<FinishTree['idAuth']>,
+): Uint8Array | undefined {
+  if (value.kind === 'file') return readFile(context, value.path, range)?.bytes;
+  const bytes = fromBase64(value.text);
+  if (bytes) return bytes;
+  context.blocked = true;
+  return refuse(context, MANIFEST_BASE64, { key: 'id-auth' }, range);
 }
 
 function idBlockOf(

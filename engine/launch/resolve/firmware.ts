@@ -37,7 +37,8 @@ export function resolveFirmware(
   const at = locate(context, range);
   for (const fault of [...malformed, ...imageFaults(ovmf, malformed.length > 0, vm)])
     context.faults.push(faultAt(fault, at));
-  const hashPage = kernel && hashPageOf(context, tree, ovmf, kernel);
+  const hashed = tree.kernelHashes?.value ?? true;
+  const hashPage = kernel && hashed ? hashPageOf(context, tree, ovmf, kernel) : undefined;
 
   const updates = firmwareUpdates(ovmf, vm.vmm, hashPage !== undefined).map((update) => {
     const { type, gpa, length, label } = update;

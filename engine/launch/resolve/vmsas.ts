@@ -9,19 +9,21 @@ type VmsaTree = Extract<UpdateTree, { kind: 'vmsa' }>;
 
 /**
  * One VMSA for each vCPU, in the order of their numbers. vCPUs with the same state share one array, so that it is
- * hashed once. Without reset block application processors start at the reset vector, too.
+ * hashed once. Without reset block application processors start at the reset vector, too. VMSAs of an IGVM file come
+ * before the VMM's own, and entries of the manifest before both.
  */
 export function resolveVmsas(
   context: ResolveContext,
   trees: readonly VmsaTree[],
   vm: { readonly vmm: VmmName; readonly vcpus: number; readonly signature: number; readonly features: bigint },
   resetEip: number | undefined,
+  fromIgvm?: ReadonlyMap<number, Uint8Array>,
 ): readonly Uint8Array[] {
   const { vmm, vcpus, signature, features } = vm;
   const eipOf = (vcpu: number): number => (vcpu === 0 ? BSP_EIP : (resetEip ?? BSP_EIP));
   const bsp = buildVmsa({ vmm, signature, features, eip: eipOf(0) });
   const ap = buildVmsa({ vmm, signature, features, eip: eipOf(1) });
-  const vmsas = Array.from({ length: vcpus }, (_, vcpu) => (vcpu === 0 ? bsp : ap));
+  const vmsas = Array.from({ length: vcpus }, (_, vcpu) => fromIgvm?.get(vcpu) ?? (vcpu === 0 ? bsp : ap));
   const given = new Set<number>();
   trees.forEach((tree, position) => {
     const vcpu = tree.vcpu?.value ?? position;

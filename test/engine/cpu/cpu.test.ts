@@ -73,6 +73,22 @@ describe('guest CPU core', () => {
     assert.equal(cpu.instructions, 3);
   });
 
+  it('sees it too where a slice ends in the middle of the block', () => {
+    for (const slice of [1, 2]) {
+      const cpu = flatMachine([0xc6, 0x05, 1, 0, 0, 0, 7, 0xb8, 1, 0, 0, 0, 0xff, 0xc0, 0xf4]);
+      while (cpu.run(slice).reason === 'limit');
+      assert.equal(cpu.registers.get(RAX), 8n);
+      assert.equal(cpu.instructions, 4);
+    }
+  });
+
+  it('steps as often as one likes without a look at the arena', () => {
+    const cpu = flatMachine([0xff, 0xc0, 0xeb, 0xfc]);
+    for (let n = 0; n < 2000; n++) cpu.run(1);
+    assert.equal(cpu.registers.get(RAX), 1000n);
+    assert.equal(cpu.code.generation, 0);
+  });
+
   it('sees code written after it ran', () => {
     // L: mov eax, 1; add ecx, eax; mov byte [rip-13+...] 4 …: loop twice, the second time with another immediate
     // 1000: b8 01 00 00 00  mov eax,1

@@ -1,3 +1,4 @@
+import { DEV_SEV_CASES } from './cases/dev-sev-cases.js';
 import { testCases } from './cases/kvm-case.js';
 import { MEMORY_CASES } from './cases/memory-cases.js';
 import { START_CASES } from './cases/start-cases.js';
@@ -9,4 +10,5 @@ describe('KVM refuses', () => {
   describe('guest_memfd, slots, attributes', () => testCases(MEMORY_CASES));
   describe('host boot, LAUNCH_START, teardown', () => testCases(START_CASES));
   describe('LAUNCH_UPDATE, LAUNCH_FINISH', () => testCases(UPDATE_CASES));
+  describe('/dev/sev, shutdown', () => testCases(DEV_SEV_CASES));
 });

@@ -245,7 +245,9 @@ describe('what resolving refuses', () => {
       true,
     ],
     ['initrd without kernel', update('{ firmware: OVMF.fd, initrd: k }'), ['image-kernel-missing: initrd'], true],
-    ['IGVM', update('igvm: a.igvm'), ['manifest-igvm-not-implemented: a.igvm'], false],
+    ['a missing IGVM file', update('igvm: a.igvm'), ['manifest-file-missing: a.igvm'], false],
+    ['what is no IGVM file', update('igvm: k'), ['image-igvm-too-short: k'], false],
+    ['bad base64', launch('finish: { id-auth: { base64: "!" } }'), ['manifest-base64: "!"'], false],
     [
       'an offset beyond the file',
       update('{ gpa: 0, type: normal, file: boot.bin, offset: 8KiB }'),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { decodeNpfError } from '../../../engine/spec/npf-error.js';
+import { decodeNpfError, NPF, NPF_ERROR_BITS, npfAccessBits } from '../../../engine/spec/npf-error.js';
 
 describe('NPF error code', () => {
   it('names the bits', () => {
@@ -10,6 +10,25 @@ describe('NPF error code', () => {
     );
     assert.equal(unknown, 1n << 40n);
   });
+
+  it('has the same bits as numbers', () => {
+    const names: Record<string, string> = { final: 'FINAL', walk: 'WALK' };
+    const expected = NPF_ERROR_BITS.filter((b) => b.bit < 63).map((b) => [names[b.name] ?? b.name, 2 ** b.bit]);
+    assert.deepEqual(Object.entries(NPF), expected);
+  });
+
+  const accesses: [kind: 'read' | 'write' | 'execute', walk: boolean, encrypted: boolean, expected: number][] = [
+    ['read', false, false, 0x1_0000_0004],
+    ['read', false, true, 0x5_0000_0004],
+    ['write', false, false, 0x1_0000_0006],
+    ['write', false, true, 0x5_0000_0006],
+    ['execute', false, false, 0x5_0000_0014],
+    ['read', true, false, 0x6_0000_0006],
+    ['write', true, true, 0x6_0000_0006],
+  ];
+  for (const [kind, walk, encrypted, expected] of accesses)
+    it(`describes a ${encrypted ? 'private' : 'shared'} ${kind}${walk ? ' of the walk' : ''}`, () =>
+      assert.equal(npfAccessBits({ kind, walk, encrypted }).toString(16), expected.toString(16)));
 
   it('reads the combinations that KVM tells apart', () => {
     const cases: [value: bigint, text: RegExp][] = [

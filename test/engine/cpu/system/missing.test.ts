@@ -12,16 +12,6 @@ const FAR_JUMP = [0xea, 0, 0, 0, 0, 0x28, 0];
 
 describe('mechanisms that are not there end in a Fault that names them', () => {
   const cases: readonly (readonly [string, readonly number[], SmallMachineOptions, RegExp])[] = [
-    // mov eax, 1; mov dr7, rax
-    ['a breakpoint in DR7', [0xb8, 1, 0, 0, 0, 0x0f, 0x23, 0xf8], {}, /a breakpoint in the debug registers/],
-    ['the guard of DR7', [0xb8, 0, 0x20, 0, 0, 0x0f, 0x23, 0xf8], {}, /DR7\.GD/],
-    // pushfq; or dword [rsp], 0x40000; popfq; nop
-    [
-      'alignment checks',
-      [0x9c, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0x90],
-      { ...user, cr0: 0x4_0000 },
-      /alignment checks/,
-    ],
     ['virtual-8086 mode', iret32(0x2_0002), legacy, /virtual-8086 mode/],
     // pushfd; or dword [esp], 0x4000; popfd; iret
     ['a nested task', [0x9c, 0x81, 0x0c, 0x24, 0, 0x40, 0, 0, 0x9d, 0xcf], legacy, /nested task/],
@@ -32,8 +22,6 @@ describe('mechanisms that are not there end in a Fault that names them', () => {
   }
 
   const gates: readonly (readonly [number, string])[] = [
-    [0x8c, 'a call gate'],
-    [0x84, 'a 16-bit call gate'],
     [0x85, 'a task gate'],
     [0x89, 'a switch to a task'],
     [0x81, 'a switch to a 16-bit task'],

@@ -33,7 +33,7 @@ function assemble(): Guest | undefined {
 function boot({ image }: Guest): Vcpu {
   const vcpu: Vcpu = new Vcpu(
     { guestBytes: BYTES, physicalBits: 48, cpuid: () => [0, 0, 0, 0] },
-    { page: (address) => ({ page: (vcpu.cpu.guestStart + address) / 4096, writable: true }) },
+    { page: ({ address }) => ({ page: (vcpu.cpu.guestStart + address) / 4096, writable: true }) },
   );
   vcpu.cpu.bytes.set(image, vcpu.cpu.guestStart + LOAD_AT);
   vcpu.registers.rip = BigInt(LOAD_AT);

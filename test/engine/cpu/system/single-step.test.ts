@@ -66,7 +66,18 @@ describe('single step (RFLAGS.TF)', () => {
     for (const slice of [1, 2, 3, 7]) assert.deepEqual(run(slice), whole);
   });
 
-  it('names what is missing: traps between the elements of a repeated instruction', () => {
-    assert.match(trapAfter([0xf3, 0xa4]).end, /needs a trap after each element of a repeated string instruction/);
+  it('traps after each element of a repeated instruction', () => {
+    // mov ecx, 3; lea esi, [0x3000]; lea edi, [0x3100]; rep movsb, with TF set by hand before it
+    const vcpu = smallMachine([0xf3, 0xa4, 0x90, 0xf4]);
+    for (const [n, value] of [
+      [1, 3n],
+      [6, 0x3000n],
+      [7, 0x3100n],
+    ] as const)
+      vcpu.registers.set(n, value);
+    vcpu.registers.flags |= TF;
+    assert.equal(outcome(vcpu), '#1');
+    const frame = vcpu.registers.get(RSP);
+    assert.deepEqual([vcpu.readLinear(frame, 8), vcpu.registers.get(1)], [0x1000n, 2n]);
   });
 });

@@ -26,7 +26,7 @@ export function smallMachine(code: readonly number[], options: SmallMachineOptio
   const long = bits === 64;
   const vcpu: Vcpu = new Vcpu(
     { guestBytes: BYTES, physicalBits: 48, cpuid: () => [0, 0, 0, 0], ...options },
-    { page: (address) => ({ page: (vcpu.cpu.guestStart + address) / 4096, writable: true }) },
+    { page: ({ address }) => ({ page: (vcpu.cpu.guestStart + address) / 4096, writable: true }) },
   );
   const { state, registers } = vcpu;
   poke(vcpu, 0x1_0000, 8, 0x1_1007n);

@@ -4,6 +4,7 @@ import { kvmCreateVm } from '../../../../engine/kvm/ioctl/kvm-create-vm.js';
 import { kvmEnableExitHypercall } from '../../../../engine/kvm/ioctl/kvm-enable-cap.js';
 import { kvmSetSregs } from '../../../../engine/kvm/ioctl/kvm-set-sregs.js';
 import { memoryEncryptOp } from '../../../../engine/kvm/ioctl/memory-encrypt-op.js';
+import { createKvmHost } from '../../../../engine/kvm/state.js';
 import { encodeSevCmd, SEV_CMD } from '../../../../engine/kvm/uapi/sev-cmd.js';
 import { VM_TYPE } from '../../../../engine/kvm/uapi/vm-type.js';
 import type { Machine } from '../../../../engine/machine.js';
@@ -31,9 +32,11 @@ function smallRmp(machine: Machine): Machine {
   return { ...machine, rmp: createRmp(machine.rmp.base, machine.rmp.coveredPages / 2) };
 }
 
-function withoutSevAsids(machine: Machine): Machine {
-  return { ...machine, processor: { ...machine.processor, minSevAsid: 1 } };
+function withMinSevAsid(minSevAsid: number): (machine: Machine) => Machine {
+  return (machine) => ({ ...machine, processor: { ...machine.processor, minSevAsid } });
 }
+
+const withoutParameter = (machine: Machine): Machine => ({ ...machine, kvm: createKvmHost({ sevSnp: false }) });
 
 export const VM_CASES: readonly KvmCase[] = [
   {
@@ -274,11 +277,27 @@ export const VM_CASES: readonly KvmCase[] = [
     },
   },
   {
-    name: 'KVM_SEV_INIT2 without ASIDs for SNP',
+    name: 'KVM_CREATE_VM of type SNP with kvm_amd.sev_snp=0',
+    check: 'kvm-create-vm-type',
+    errno: 'EINVAL',
+    causes: ['kvm-snp-parameter'],
+    host: (kvm) => bootedHost({ kvm }, withoutParameter),
+    run: (machine) => run(kvmCreateVm(machine, VM_TYPE.KVM_X86_SNP_VM)),
+  },
+  {
+    name: 'KVM_CREATE_VM of type SNP without ASIDs for it',
+    check: 'kvm-create-vm-type',
+    errno: 'EINVAL',
+    causes: ['kvm-es-asids'],
+    host: (kvm) => bootedHost({ kvm }, withMinSevAsid(1)),
+    run: (machine) => run(kvmCreateVm(machine, VM_TYPE.KVM_X86_SNP_VM)),
+  },
+  {
+    name: 'KVM_SEV_INIT2 of a plain SEV VM, when all ASIDs are for SEV-ES and SNP',
     check: 'kvm-asid-none',
     errno: 'ENOTTY',
-    host: (kvm) => bootedHost({ kvm }, withoutSevAsids),
-    run: (machine) => init2(machine, newVm(machine)),
+    host: (kvm) => bootedHost({ kvm }, withMinSevAsid(510)),
+    run: (machine) => init2(machine, newVm(machine, VM_TYPE.KVM_X86_SEV_VM)),
   },
   {
     name: 'KVM_SEV_INIT2 with all ASIDs in use',
