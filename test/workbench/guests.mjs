@@ -100,10 +100,12 @@ export const steps = {
     await driver.openFile('two-vcpus.snp.yaml');
     await driver.breakAt('sev_snp_ap_creation');
     await driver.keys('F5');
-    // The line of the session before may still be marked: the frame is the sign of this stop.
-    await driver.see(CALL_STACK, 'sev_snp_ap_creation');
-    await driver.stopped();
+    await driver.texts('the first entry', CALL_STACK, (rows) => /^host/.test(rows[0] ?? ''));
     await driver.keys('F5');
+    await driver.see(CALL_STACK, 'sev_snp_ap_creation');
+    // The view is low, and shows no rows that are scrolled away: the frames of the first thread are folded.
+    await driver.command('Focus on Call Stack View');
+    await driver.keys('Home', 'ArrowLeft');
     await driver.texts('both', CALL_STACK, (rows) =>
       ['vCPU 0', 'vCPU 1'].every((name) => rows.some((row) => row.startsWith(name))),
     );
