@@ -62,7 +62,7 @@ export function kernelHashPage(files: KernelFiles, offset: number, crypto: Crypt
 }
 
 /** UTF-8; a lone surrogate becomes U+FFFD. */
-function utf8(text: string): Uint8Array {
+export function utf8(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const character of text) {
     let c = character.codePointAt(0) ?? 0;

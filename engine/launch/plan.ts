@@ -1,6 +1,7 @@
 import type { Gpa } from '../address.js';
 import type { SourceLocation } from '../fault.js';
 import type { AttackPlan } from '../spec/attacks.js';
+import type { KernelFiles } from './kernel-hashes.js';
 import type { PageType } from '../spec/page-type.js';
 import type { FirmwareProfile, KvmProfile, ProcessorProfile } from '../spec/versions.js';
 
@@ -92,6 +93,8 @@ export interface PlanFirmware {
   readonly base: Gpa;
   /** AP reset address from the SEV-ES reset block. */
   readonly resetEip?: number;
+  /** -kernel, -initrd, -append: the guest reads them from fw_cfg. */
+  readonly kernel?: KernelFiles;
 }
 
 export interface PlanIgvm {

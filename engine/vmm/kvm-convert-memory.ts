@@ -37,7 +37,7 @@ function* convert(vmm: Vmm, start: number, size: number, toPrivate: boolean): Op
   if (!isPageAligned(start) || !isPageAligned(size)) return failed(-ERRNO.EINVAL, 'the range is not page aligned');
   if (size === 0) return failed(-ERRNO.EINVAL, 'the range is empty');
   const region = vmm.regions.find((r) => start >= r.gpa && start < r.gpa + r.size);
-  const deviceMemory = !region && isDeviceMemory(start);
+  const deviceMemory = !region && isDeviceMemory(vmm.machine.board, start);
   if (!region && !deviceMemory) {
     // Firmware makes the whole hole for devices shared, to be on the safe side.
     return toPrivate ? failed(-ERRNO.EINVAL, 'there is no memory at this address') : DONE;

@@ -9,8 +9,9 @@ import { decodeExitCode } from '../spec/exit-code.js';
 import { decodeTermination } from '../spec/guest-termination.js';
 import type { Op } from '../timeline/event.js';
 import type { GuestExit } from '../timeline/run.js';
+import { boardEnv, boardOf } from './board-of.js';
 import { report, vmOf } from './context.js';
-import { createBoard } from './devices/board.js';
+import type { Board } from './devices/board.js';
 import { reportLines } from './devices/console.js';
 import { accessMmio, type BusResult, readPort, writePort } from './devices/io-bus.js';
 import {
@@ -73,8 +74,7 @@ function* handleExit(run: GuestRun, vcpu: KvmVcpu, exit: KvmExit): Op<CpuExec | 
     case 'KVM_EXIT_IO':
       return yield* kvmHandleIo(run, vcpu, exit);
     case 'KVM_EXIT_MMIO': {
-      const access = exit.isWrite ? 'wrote to' : 'read';
-      return missingDevice(run, vcpu, accessMmio(exit.gpa, exit.data, exit.isWrite), hex(exit.gpa), access);
+      return yield* handleMmio(run, vcpu, exit);
     }
     case 'KVM_EXIT_HYPERCALL':
       return yield* kvmHandleHypercall(run, vcpu, exit);
@@ -147,21 +147,44 @@ type IoExit = Extract<KvmExit, { reason: 'KVM_EXIT_IO' }>;
 /** QEMU kvm_handle_io(): element by element. */
 function* kvmHandleIo(run: GuestRun, vcpu: KvmVcpu, exit: IoExit): Op<CpuExec | undefined> {
   const { machine } = run.vmm;
-  machine.board ??= createBoard();
-  const { board } = machine;
+  const board = boardOf(machine, run.vmm.plan);
+  const env = boardEnv(machine, vmOf(run.vmm));
   const isIn = exit.direction === 'in';
   for (let i = 0; i < exit.count; i++) {
     const data = exit.data.subarray(i * exit.size, (i + 1) * exit.size);
-    const result = isIn ? readPort(board, exit.port, data) : writePort(board, exit.port, data);
+    const result = isIn ? readPort(board, exit.port, data, env) : writePort(board, exit.port, data, env);
     const missing = missingDevice(run, vcpu, result, `port ${hex(exit.port)}`, isIn ? 'read' : 'wrote to');
     if (missing) return missing;
   }
   yield* reportLines(machine);
+  return yield* afterAccess(run, board);
+}
+
+/** A device can ask for the end of the machine. */
+function* afterAccess(run: GuestRun, board: Board): Op<CpuExec | undefined> {
   const { request } = board;
   if (!request) return undefined;
   board.request = undefined;
   if (request === 'reset') yield report(run.vmm, 'cpus are not resettable, terminating');
   return { kind: 'exit', exit: { reason: request } };
+}
+
+type MmioExit = Extract<KvmExit, { reason: 'KVM_EXIT_MMIO' }>;
+
+/** address_space_rw(): a device, or memory that the guest has asked KVM to access as if it were one (flash). */
+function* handleMmio(run: GuestRun, vcpu: KvmVcpu, exit: MmioExit): Op<CpuExec | undefined> {
+  const { machine } = run.vmm;
+  const { gpa, data, isWrite } = exit;
+  const board = boardOf(machine, run.vmm.plan);
+  const env = boardEnv(machine, vmOf(run.vmm));
+  if (run.vmm.regions.some((region) => gpa >= region.gpa && gpa + data.length <= region.gpa + region.size)) {
+    if (isWrite) env.writeMemory(gpa, data);
+    else data.set(env.readMemory(gpa, data.length) ?? new Uint8Array(data.length));
+    return undefined;
+  }
+  const result = accessMmio(board, gpa, data, isWrite, env);
+  const missing = missingDevice(run, vcpu, result, hex(gpa), isWrite ? 'wrote to' : 'read');
+  return missing ?? (yield* afterAccess(run, board));
 }
 
 type HypercallExit = Extract<KvmExit, { reason: 'KVM_EXIT_HYPERCALL' }>;

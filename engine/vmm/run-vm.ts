@@ -6,8 +6,8 @@ import { inFrame, type Op } from '../timeline/event.js';
 import type { GuestExit } from '../timeline/run.js';
 import { attackingProcessor } from './attack/attacking-processor.js';
 import { nothingToAttack } from './attack/launch-attacks.js';
+import { boardOf } from './board-of.js';
 import { type Vmm, vmOf } from './context.js';
-import { createBoard } from './devices/board.js';
 import { flushConsole } from './devices/console.js';
 import { GUEST_HALTED, GUEST_STUCK } from './guest-end-faults.js';
 import {
@@ -40,7 +40,7 @@ export interface GuestRun {
  * quantum of instructions.
  */
 export function* runGuest(vmm: Vmm, processor: GuestProcessor = EMULATED_PROCESSOR): Op<GuestExit> {
-  vmm.machine.board ??= createBoard();
+  boardOf(vmm.machine, vmm.plan);
   if (vmm.machine.attack) processor = attackingProcessor(vmOf(vmm), processor);
   const run: GuestRun = { vmm, processor, positions: createGuestPositions(), exceptions: new Map() };
   const exit = yield* watch(run, rounds(run));

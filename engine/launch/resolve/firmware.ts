@@ -57,6 +57,7 @@ export function resolveFirmware(
     bytes: file.bytes,
     base: ovmf.base,
     ...(ovmf.resetEip === undefined ? {} : { resetEip: ovmf.resetEip }),
+    ...(kernel ? { kernel } : {}),
   };
   return { firmware, updates };
 }

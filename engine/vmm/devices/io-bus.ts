@@ -1,4 +1,8 @@
-import { type Board, MISSING_MMIO, MISSING_PORTS, type MissingDevice, PORT_RANGES, type PortRange } from './board.js';
+import type { Board } from './board.js';
+import { type BoardEnv, NO_ENV } from './board-env.js';
+import { MISSING_MMIO, MISSING_PORTS, type MissingDevice } from './missing-devices.js';
+import { mmioRangeAt } from './mmio-ranges.js';
+import { type PortRange, portRangeAt } from './port-ranges.js';
 
 /** The device that is missing behind an address, if one is. */
 export type BusResult = { readonly missing?: MissingDevice };
@@ -9,47 +13,59 @@ const FOUND: BusResult = {};
  * One IN: fills `data`, 1, 2 or 4 bytes, little-endian. A port without a device reads as all ones (QEMU
  * unassigned_io_read()).
  */
-export function readPort(board: Board, port: number, data: Uint8Array): BusResult {
-  const missing = missingAt(MISSING_PORTS, port);
-  if (missing) return { missing };
+export function readPort(board: Board, port: number, data: Uint8Array, env: BoardEnv = NO_ENV): BusResult {
   for (let done = 0; done < data.length; ) {
-    const range = rangeAt(port + done);
-    const size = pieceSize(range, port + done, data.length - done);
-    const value = range ? range.read(board, port + done - range.first) : -1;
-    for (let i = 0; i < size; i++) data[done + i] = value >> (8 * i);
+    const at = port + done;
+    const range = portRangeAt(board, at);
+    const missing = range ? undefined : missingAt(MISSING_PORTS, at);
+    if (missing) return { missing };
+    const size = pieceSize(range, at, data.length - done);
+    const value = range ? range.read(board, at - range.first, size, env) : -1;
+    for (let i = 0; i < size; i++) data[done + i] = value >>> (8 * i);
     done += size;
   }
   return FOUND;
 }
 
 /** One OUT. A port without a device takes everything. */
-export function writePort(board: Board, port: number, data: Uint8Array): BusResult {
-  const missing = missingAt(MISSING_PORTS, port);
-  if (missing) return { missing };
+export function writePort(board: Board, port: number, data: Uint8Array, env: BoardEnv = NO_ENV): BusResult {
   for (let done = 0; done < data.length; ) {
-    const range = rangeAt(port + done);
-    const size = pieceSize(range, port + done, data.length - done);
+    const at = port + done;
+    const range = portRangeAt(board, at);
+    const missing = range ? undefined : missingAt(MISSING_PORTS, at);
+    if (missing) return { missing };
+    const size = pieceSize(range, at, data.length - done);
     let value = 0;
-    for (let i = 0; i < size; i++) value |= (data[done + i] ?? 0) << (8 * i);
-    range?.write(board, port + done - range.first, value >>> 0);
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + (data[done + i] ?? 0);
+    range?.write(board, at - range.first, value, size, env);
     done += size;
   }
   return FOUND;
 }
 
-function rangeAt(port: number): PortRange | undefined {
-  return PORT_RANGES.find(({ first, last }) => port >= first && port <= last);
-}
-
 function pieceSize(range: PortRange | undefined, port: number, left: number): number {
-  return range ? Math.min(range.width, range.last - port + 1, left) : 1;
+  if (!range) return 1;
+  const most = Math.min(range.width, range.last - port + 1, left);
+  return most === 3 ? 2 : most;
 }
 
 /**
- * One access to device memory. Where no device is, reads give zeros and writes go nowhere (QEMU
+ * One access to device memory, 1 to 8 bytes. Where no device is, reads give zeros and writes go nowhere (QEMU
  * unassigned_mem_read()).
  */
-export function accessMmio(gpa: number, data: Uint8Array, isWrite: boolean): BusResult {
+export function accessMmio(
+  board: Board,
+  gpa: number,
+  data: Uint8Array,
+  isWrite: boolean,
+  env: BoardEnv = NO_ENV,
+): BusResult {
+  const range = mmioRangeAt(board, gpa);
+  if (range) {
+    if (isWrite) range.write(board, gpa - range.first, data, env);
+    else range.read(board, gpa - range.first, data, env);
+    return FOUND;
+  }
   const missing = missingAt(MISSING_MMIO, gpa);
   if (missing) return { missing };
   if (!isWrite) data.fill(0);
@@ -57,8 +73,8 @@ export function accessMmio(gpa: number, data: Uint8Array, isWrite: boolean): Bus
 }
 
 /** Device memory is at this address. */
-export function isDeviceMemory(gpa: number): boolean {
-  return missingAt(MISSING_MMIO, gpa) !== undefined;
+export function isDeviceMemory(board: Board | undefined, gpa: number): boolean {
+  return (board !== undefined && mmioRangeAt(board, gpa) !== undefined) || missingAt(MISSING_MMIO, gpa) !== undefined;
 }
 
 function missingAt(devices: readonly MissingDevice[], address: number): MissingDevice | undefined {

@@ -1,6 +1,6 @@
 /**
- * 16550A serial port as QEMU has it (hw/char/serial.c): its registers; the line is always ready, and nothing is
- * connected to its interrupt. Registers: TI PC16550D data sheet.
+ * 16550A serial port as QEMU has it (hw/char/serial.c): its registers; the line is always ready to send. Registers: TI
+ * PC16550D data sheet.
  */
 export interface SerialPort {
   divisor: number;
@@ -9,8 +9,10 @@ export interface SerialPort {
   lcr: number;
   mcr: number;
   scratch: number;
-  /** Bytes that wait to be read. */
+  /** Bytes that wait to be read: the receive FIFO, or the one register without it. */
   readonly received: number[];
+  /** Input for which there is no room yet. */
+  readonly waiting: number[];
   /** The transmitter has become empty, and IIR has not been read since. */
   emptied: boolean;
 }
@@ -30,7 +32,7 @@ const MSR_CONNECTED = 0xb0;
 
 export function createSerialPort(): SerialPort {
   // 9600 baud after reset.
-  return { divisor: 12, ier: 0, fcr: 0, lcr: 0, mcr: MCR_OUT2, scratch: 0, received: [], emptied: false };
+  return { divisor: 12, ier: 0, fcr: 0, lcr: 0, mcr: MCR_OUT2, scratch: 0, received: [], waiting: [], emptied: false };
 }
 
 /** `register`: 0 to 7. */
@@ -38,7 +40,7 @@ export function readSerial(port: SerialPort, register: number): number {
   const dlab = (port.lcr & LCR_DLAB) !== 0;
   switch (register) {
     case 0:
-      return dlab ? port.divisor & 0xff : (port.received.shift() ?? 0);
+      return dlab ? port.divisor & 0xff : receive(port);
     case 1:
       return dlab ? port.divisor >> 8 : port.ier;
     case 2:
@@ -54,6 +56,32 @@ export function readSerial(port: SerialPort, register: number): number {
     default:
       return port.scratch;
   }
+}
+
+function receive(port: SerialPort): number {
+  const value = port.received.shift() ?? 0;
+  refill(port);
+  return value;
+}
+
+const FIFO = 16;
+
+function refill({ fcr, mcr, received, waiting }: SerialPort): void {
+  // In loopback the line is cut off.
+  if ((mcr & MCR_LOOP) !== 0) return;
+  const room = (fcr & FCR_ENABLE) === 0 ? 1 : FIFO;
+  while (received.length < room && waiting.length > 0) received.push(waiting.shift() ?? 0);
+}
+
+/** Bytes that come in over the line; whoever calls looks at {@link serialInterrupt} afterwards. */
+export function serialReceive(port: SerialPort, bytes: Iterable<number>): void {
+  port.waiting.push(...bytes);
+  refill(port);
+}
+
+/** The interrupt line. */
+export function serialInterrupt({ ier, received, emptied }: SerialPort): boolean {
+  return ((ier & IER_RECEIVED) !== 0 && received.length > 0) || ((ier & IER_TRANSMITTER) !== 0 && emptied);
 }
 
 function interruptId(port: SerialPort): number {
@@ -89,12 +117,14 @@ export function writeSerial(port: SerialPort, register: number, value: number): 
     case 2:
       if (((value ^ port.fcr) & FCR_ENABLE) !== 0 || (value & FCR_CLEAR_RECEIVER) !== 0) port.received.length = 0;
       port.fcr = value & 0xc9;
+      refill(port);
       break;
     case 3:
       port.lcr = value;
       break;
     case 4:
       port.mcr = value & 0x1f;
+      refill(port);
       break;
     case 7:
       port.scratch = value;
