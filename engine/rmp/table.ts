@@ -18,6 +18,10 @@ export interface Rmp {
   initialised: boolean;
   /** Counts changes of entries. */
   revision: number;
+  /** Frames whose entries changed since the processor last looked, so that it need not drop all translations. */
+  readonly unseen: Pfn[];
+  /** More has changed than `unseen` says. */
+  unseenMore: boolean;
   /** Revision of the last change, by page frame; for views. */
   readonly changedAt: Map<Pfn, number>;
 }
@@ -40,6 +44,8 @@ export function createRmp(base: Spa, coveredPages: number): Rmp {
     shared: new Set(),
     initialised: false,
     revision: 0,
+    unseen: [],
+    unseenMore: false,
     changedAt: new Map(),
   };
 }
@@ -92,7 +98,17 @@ export function writeEntry(rmp: Rmp, frame: Pfn, entry: RmpEntry): RmpChange {
     encodeEntry({ ...decodeEntry(chunk, 0), subPageCount: counted & 0x1ff }, chunk, 0);
   }
   rmp.changedAt.set(frame, ++rmp.revision);
+  if (before.pageSize2M || after.pageSize2M || rmp.unseen.length >= UNSEEN_MAX) rmp.unseenMore = true;
+  else rmp.unseen.push(frame);
   return { pfn: frame, before, after };
+}
+
+const UNSEEN_MAX = 64;
+
+/** The processor has taken note of all changes. */
+export function markSeen(rmp: Rmp): void {
+  rmp.unseen.length = 0;
+  rmp.unseenMore = false;
 }
 
 function writableChunk(rmp: Rmp, index: number): DataView {
@@ -148,6 +164,7 @@ export function fillEntries(rmp: Rmp, start: Pfn, count: number, entry: RmpEntry
     encodeEntry({ ...decodeEntry(chunk, 0), subPageCount: assigned & 0x1ff }, chunk, 0);
   }
   rmp.revision++;
+  rmp.unseenMore = true;
 }
 
 /**

@@ -17,8 +17,7 @@ export interface Core {
   /** The VMSA whose state is in the registers: it need not be loaded again while the page is as `saved` has it. */
   loaded?: Spa;
   readonly saved: Uint8Array;
-  /** Revisions of RMP and nested page table for which translations were made. */
-  rmpRevision: number;
+  /** Revision of the nested page table for which translations were made. */
   nptRevision: number;
   nestedPageTable?: object;
   /** Events of the guest since control was last given back. */

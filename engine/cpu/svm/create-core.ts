@@ -40,7 +40,6 @@ export function createCore(machine: Machine): Core {
     vcpu,
     slots: createResidentSlots(vcpu.cpu, nested, count),
     nested,
-    rmpRevision: -1,
     nptRevision: -1,
     events: [],
     saved: new Uint8Array(VMSA_STATE_BYTES),

@@ -8,6 +8,7 @@ import {
   type RmpInstructionOutcome,
   type RmpTarget,
 } from '../../rmp/guest-instruction.js';
+import { markSeen } from '../../rmp/table.js';
 import { pvalidateInput, pvalidatePage } from '../../rmp/pvalidate.js';
 import { rmpadjustInput, rmpadjustPage } from '../../rmp/rmpadjust.js';
 import { rmpqueryInput, rmpqueryPage } from '../../rmp/rmpquery.js';
@@ -111,7 +112,7 @@ function execute<O>(
   // A page that loses a right must not stay in the TLB; one that gains it was not in there.
   if (outcome.changes.length > 0) {
     if (outcome.changes.some(({ before, after }) => losesRights(before, after))) flushTranslations(core);
-    core.rmpRevision = machine.rmp.revision;
+    markSeen(machine.rmp);
   }
   finish(context, name, operands, outcome.code, outcome.carry, outcome.fault);
 }

@@ -3,6 +3,7 @@ import { copyBytes, view } from '../../bytes.js';
 import type { Fault } from '../../fault.js';
 import type { Machine } from '../../machine.js';
 import { plainPage, writePage } from '../../memory/system-memory.js';
+import { markSeen } from '../../rmp/table.js';
 import { asVmpl } from '../../rmp/vmpl.js';
 import { decodeExitCode } from '../../spec/exit-code.js';
 import { inFrame, type Op } from '../../timeline/event.js';
@@ -134,12 +135,16 @@ function sameState(a: Uint8Array, b: Uint8Array): boolean {
 /** What the host changed in RMP or nested page table while the guest was out. */
 function dropStaleTranslations(machine: Machine, core: Core, vmcb: Vmcb): void {
   const table = vmcb.nestedPageTable;
-  const { revision } = machine.rmp;
-  const same = core.nestedPageTable === table && core.nptRevision === table.revision && core.rmpRevision === revision;
+  const same = core.nestedPageTable === table && core.nptRevision === table.revision && !touchesResident(machine);
   if (!same) flushTranslations(core);
   core.nestedPageTable = table;
   core.nptRevision = table.revision;
-  core.rmpRevision = revision;
+  markSeen(machine.rmp);
+}
+
+/** Translations lead to pages in linear memory: a change of other RMP entries makes none of them void. */
+function touchesResident({ rmp, memory }: Machine): boolean {
+  return rmp.unseenMore || rmp.unseen.some((frame) => memory.pages.get(frame)?.slot !== undefined);
 }
 
 function saveState(machine: Machine, core: Core, vmsa: Spa, exit: PendingExit | undefined): void {
