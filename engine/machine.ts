@@ -27,6 +27,8 @@ export interface Machine {
   readonly stack: FrameStack;
   /** How the guest is to be run; whoever drives the run sets it. */
   readonly guestControl: GuestControl;
+  /** Nanoseconds that #VMEXITs and the VMM have taken, so that devices see time pass in them. */
+  hostTime: number;
   /** The processor that runs the vCPUs, one after the other; made at the first VMRUN. */
   core?: Core;
   /** The last thing that went wrong for a guest, by vCPU: why it ends, if it ends soon after. */

@@ -31,6 +31,7 @@ export function stateHash(machine: Machine): Uint8Array {
   add('board', board);
   add('console', machine.console);
   add('instructions', retired(machine));
+  add('host time', machine.hostTime);
   return machine.crypto.sha384(concat(parts));
 }
 

@@ -27,7 +27,7 @@ export function boardOf(machine: Machine, plan: LaunchPlan): Board {
 /** What the devices have around them: clock, interrupt controllers of KVM, guest memory as the VMM has it mapped. */
 export function boardEnv(machine: Machine, vm: KvmVm): BoardEnv {
   return {
-    now: () => retired(machine),
+    now: () => retired(machine) + machine.hostTime,
     setIrq: () => undefined,
     readMemory: (gpa, length) => kvmReadGuest(machine, vm, gpa, length),
     writeMemory: (gpa, data) => kvmWriteGuest(machine, vm, gpa, data),

@@ -37,6 +37,7 @@ export function createMachine(
     ...(attack ? { attack: createAttack(attack) } : {}),
     stack: createFrameStack(),
     guestControl: { slice: 2_000_000, breakpoints: new Set(), limit: Number.POSITIVE_INFINITY },
+    hostTime: 0,
     incidents: new Map(),
     console: { serial: '', debugcon: '' },
   };

@@ -43,6 +43,9 @@ const MAP_GPA_RANGE_ENCRYPTED = 1n << 4n;
 const KVM_SYSTEM_EVENT_SEV_TERM = 6;
 const MEMORY_EXIT_FLAG_PRIVATE = 8;
 
+/** Nanoseconds of an exit to the VMM, beside those of the #VMEXIT: an order of magnitude. */
+const USERSPACE_TIME = 10_000;
+
 /** QEMU kvm_cpu_exec(): KVM_RUN again and again, and what the exits ask for in between. */
 export function* kvmCpuExec(run: GuestRun, vcpu: KvmVcpu, deadline: number): Op<CpuExec> {
   const { vmm, processor } = run;
@@ -65,6 +68,7 @@ function* afterRun(run: GuestRun, vcpu: KvmVcpu, result: IoctlResult): Op<CpuExe
     }
   }
   if (!exit) throw new Error('KVM_RUN returned to userspace without an exit');
+  run.vmm.machine.hostTime += USERSPACE_TIME;
   return yield* handleExit(run, vcpu, exit);
 }
 

@@ -35,6 +35,7 @@ export function createBareMachine(overrides: Partial<Machine> = {}): Machine {
     kvm: createKvmHost(),
     stack: createFrameStack(),
     guestControl: { slice: 1_000_000, breakpoints: new Set(), limit: Number.POSITIVE_INFINITY },
+    hostTime: 0,
     incidents: new Map(),
     console: { serial: '', debugcon: '' },
     ...overrides,

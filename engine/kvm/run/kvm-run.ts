@@ -1,3 +1,4 @@
+import { EXIT } from '../../cpu/svm/vmcb.js';
 import { note } from '../../guest/incident.js';
 import type { Machine } from '../../machine.js';
 import { errno } from '../../spec/errno.js';
@@ -12,6 +13,9 @@ import { sevSnpInitProtectedGuestState } from './sev-snp-init-protected-guest-st
 import { svmCompleteInterrupts } from './svm-complete-interrupts.js';
 import { svmHandleExit } from './svm-handle-exit.js';
 import { vcpuRunState } from './vcpu-run-state.js';
+
+/** Nanoseconds of a #VMEXIT with what KVM does about it and the next VMRUN: an order of magnitude, not a measurement. */
+const EXIT_TIME = 5_000;
 
 const INTERRUPTED: ExitHandling = { ret: errno('EINTR').value, fwError: 0 };
 
@@ -102,6 +106,8 @@ function* vcpuEnterGuest(
     arch.stuck = noProgress(vcpu, arch);
     return RESUME;
   }
+  // Where a run is cut by the quantum no time passes.
+  if (vmcb.exitCode !== EXIT.INTR) machine.hostTime += EXIT_TIME;
   const result = yield* svmHandleExit(machine, vm, vcpu);
   // The guest goes on, but has been refused something: it may end because of that.
   if (result.fault && result.ret > 0) {
