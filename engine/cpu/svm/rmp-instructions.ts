@@ -8,10 +8,10 @@ import {
   type RmpInstructionOutcome,
   type RmpTarget,
 } from '../../rmp/guest-instruction.js';
-import { markSeen } from '../../rmp/table.js';
 import { pvalidateInput, pvalidatePage } from '../../rmp/pvalidate.js';
 import { rmpadjustInput, rmpadjustPage } from '../../rmp/rmpadjust.js';
 import { rmpqueryInput, rmpqueryPage } from '../../rmp/rmpquery.js';
+import { markSeen } from '../../rmp/table.js';
 import { NPF } from '../../spec/npf-error.js';
 import { exception, VECTOR } from '../exception.js';
 import { flushTranslations } from './core.js';

@@ -35,7 +35,7 @@ describe('I/O bus', () => {
     writePort(board, 0x604, Uint8Array.of(0, 0x24));
     assert.equal(board.request, undefined);
     writePort(board, 0x604, Uint8Array.of(0, 0x20));
-    assert.deepEqual([board.request, board.pm1Control], ['power-off', 0]);
+    assert.deepEqual([board.request, board.pm.control], ['power-off', 1]);
   });
 
   it('resets only with the right bits', () => {
@@ -49,9 +49,24 @@ describe('I/O bus', () => {
   });
 
   it('names the device that is missing', () => {
-    assert.equal(readPort(createBoard(), 0xcfc, new Uint8Array(4)).missing?.name, 'the PCI configuration space');
-    assert.equal(writePort(createBoard(), 0x20, Uint8Array.of(0)).missing?.name, 'the interrupt controllers (8259)');
-    assert.equal(accessMmio(0xfec0_0010, new Uint8Array(4), false).missing?.name, 'the I/O APIC');
-    assert.deepEqual([isDeviceMemory(0xfeef_ffff), isDeviceMemory(0xfef0_0000)], [true, false]);
+    const board = createBoard();
+    assert.equal(readPort(board, 0x00, new Uint8Array(1)).missing?.name, 'the DMA controllers (8237)');
+    assert.equal(accessMmio(board, 0xfec0_0010, new Uint8Array(4), false).missing?.name, 'the I/O APIC');
+    assert.deepEqual([isDeviceMemory(board, 0xfeef_ffff), isDeviceMemory(board, 0xfef0_0000)], [true, false]);
+  });
+
+  it('reads zeros where no device memory is', () => {
+    const data = Uint8Array.of(1, 2, 3, 4);
+    assert.deepEqual(accessMmio(createBoard(), 0xfe00_0000, data, false), {});
+    assert.deepEqual([...data], [0, 0, 0, 0]);
+  });
+
+  it('keeps what firmware writes to port 0x92 and the APM ports', () => {
+    const board = createBoard();
+    writePort(board, 0x92, Uint8Array.of(2));
+    writePort(board, 0xb2, Uint8Array.of(0x12, 0x34));
+    assert.deepEqual([read(0x92, 1, board), read(0xb2, 2, board), board.request], [[2], [0x12, 0x34], undefined]);
+    writePort(board, 0x92, Uint8Array.of(3));
+    assert.equal(board.request, 'reset');
   });
 });

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { createSerialPort, readSerial, writeSerial } from '../../../../engine/vmm/devices/serial.js';
+import {
+  createSerialPort,
+  readSerial,
+  serialInterrupt,
+  serialReceive,
+  writeSerial,
+} from '../../../../engine/vmm/devices/serial.js';
 
 describe('16550A', () => {
   it('has the registers of a port after reset', () => {
@@ -52,5 +58,27 @@ describe('16550A', () => {
     writeSerial(port, 0, 1);
     writeSerial(port, 2, 2);
     assert.equal(readSerial(port, 5), 0x60);
+  });
+});
+
+describe('input of the serial port', () => {
+  it('waits until there is room, and raises the interrupt', () => {
+    const port = createSerialPort();
+    writeSerial(port, 1, 1);
+    serialReceive(port, [1, 2, 3]);
+    assert.deepEqual([port.received.length, serialInterrupt(port), readSerial(port, 5) & 1], [1, true, 1]);
+    assert.deepEqual([readSerial(port, 0), readSerial(port, 0), readSerial(port, 0)], [1, 2, 3]);
+    assert.deepEqual([serialInterrupt(port), readSerial(port, 5) & 1], [false, 0]);
+  });
+
+  it('has room for 16 bytes in the FIFO', () => {
+    const port = createSerialPort();
+    writeSerial(port, 2, 1);
+    serialReceive(port, new Uint8Array(40).keys());
+    assert.equal(port.received.length, 16);
+    assert.deepEqual(
+      Array.from({ length: 40 }, () => readSerial(port, 0)),
+      [...new Uint8Array(40).keys()],
+    );
   });
 });
