@@ -1,5 +1,13 @@
 import { type Fault, makeFault } from '../fault.js';
 import { type ExceptionRuns, noteIncident } from '../guest/incident.js';
+import {
+  createPhaseTracker,
+  isUefiFirmware,
+  OVMF_PHASES,
+  type OvmfPhase,
+  type PhaseTracker,
+  phaseOf,
+} from '../guest/phases.js';
 import { EMULATED_PROCESSOR, type GuestProcessor } from '../kvm/run/guest-processor.js';
 import type { KvmVcpu } from '../kvm/state.js';
 import { inFrame, type Op } from '../timeline/event.js';
@@ -7,7 +15,7 @@ import type { GuestExit } from '../timeline/run.js';
 import { attackingProcessor } from './attack/attacking-processor.js';
 import { nothingToAttack } from './attack/launch-attacks.js';
 import { boardOf } from './board-of.js';
-import { type Vmm, vmOf } from './context.js';
+import { report, type Vmm, vmOf } from './context.js';
 import { flushConsole } from './devices/console.js';
 import { GUEST_HALTED, GUEST_STUCK } from './guest-end-faults.js';
 import {
@@ -33,6 +41,8 @@ export interface GuestRun {
   readonly processor: GuestProcessor;
   readonly positions: GuestPositions;
   readonly exceptions: ExceptionRuns;
+  /** Of a guest with UEFI firmware. */
+  readonly phases?: PhaseTracker;
 }
 
 /**
@@ -42,7 +52,8 @@ export interface GuestRun {
 export function* runGuest(vmm: Vmm, processor: GuestProcessor = EMULATED_PROCESSOR): Op<GuestExit> {
   boardOf(vmm.machine, vmm.plan);
   if (vmm.machine.attack) processor = attackingProcessor(vmOf(vmm), processor);
-  const run: GuestRun = { vmm, processor, positions: createGuestPositions(), exceptions: new Map() };
+  const run: GuestRun = { vmm, processor, positions: createGuestPositions(), exceptions: new Map(), ...phasesOf(vmm) };
+  if (run.phases) yield* announce(run.phases, vmm, 'ovmf.reset', 0);
   const exit = yield* watch(run, rounds(run));
   yield* flushConsole(vmm.machine);
   if (vmm.machine.attack?.step === 0) yield* nothingToAttack(vmm.machine);
@@ -58,7 +69,20 @@ function* watch<T>(run: GuestRun, op: Op<T>): Op<T> {
     notePosition(run.positions, step.value);
     noteIncident(machine, run.exceptions, step.value);
     yield step.value;
+    const { phases } = run;
+    const phase = phases && phaseOf(phases, machine, vmOf(run.vmm), step.value);
+    if (phase) yield report(run.vmm, `phase ${phase} (${OVMF_PHASES[phase]})`);
   }
+}
+
+/** Phases are those of OVMF. */
+function phasesOf({ plan }: Vmm): Pick<GuestRun, 'phases'> {
+  return plan.firmware && isUefiFirmware(plan.firmware.bytes) ? { phases: createPhaseTracker() } : {};
+}
+
+function* announce(phases: PhaseTracker, vmm: Vmm, phase: OvmfPhase, instructions: number): Op<void> {
+  phases.passed.set(phase, instructions);
+  yield report(vmm, `phase ${phase} (${OVMF_PHASES[phase]})`);
 }
 
 function* rounds(run: GuestRun): Op<GuestExit> {
