@@ -110,7 +110,7 @@ export const DEVICE_MISSING = defineFault<End & { device: string; address: strin
   message: (o) =>
     `The guest ${o.access} ${o.device} at ${o.address}, which is not emulated yet. It did so on ${at(o)}.`,
   why: 'A wrong answer of a device would send the guest somewhere else than real hardware does, so the run ends here.',
-  hint: 'Use the serial port 0x3f8 or the debug console 0x402; the machine has no other devices yet.',
+  hint: 'Use a device that the machine has: serial port, PCI configuration space, fw_cfg, CMOS, ACPI block, HPET, keyboard controller.',
   reference: 'SEV-SNP Workbench, devices',
   confirmed: true,
 });

@@ -69,11 +69,11 @@ describe('kvm_cpu_exec', () => {
   }
 
   for (const [name, exit, device] of [
-    ['port', io('in', 0x71, [0]), /read the real-time clock at port 0x71/],
+    ['port', io('in', 0xd0, [0]), /read the DMA controllers \(8237\) at port 0xd0/],
     [
       'register',
-      { reason: 'KVM_EXIT_MMIO', gpa: 0xfee0_0020, length: 4, isWrite: true, data: new Uint8Array(4) },
-      /wrote to the local APIC at 0xfee00020/,
+      { reason: 'KVM_EXIT_MMIO', gpa: 0xfec0_0010, length: 4, isWrite: true, data: new Uint8Array(4) },
+      /wrote to the I\/O APIC at 0xfec00010/,
     ],
   ] as const) {
     it(`ends at a ${name} of a device that is not emulated`, () => {

@@ -157,7 +157,7 @@ export const RUN_CASES: readonly RunCase[] = [
     check: 'vmm-device-missing',
     causes: [],
     fault: () =>
-      endBy({ reason: 'KVM_EXIT_IO', direction: 'in', size: 1, port: 0x71, count: 1, data: new Uint8Array(1) }),
+      endBy({ reason: 'KVM_EXIT_IO', direction: 'in', size: 1, port: 0xd0, count: 1, data: new Uint8Array(1) }),
   },
   {
     name: 'device memory used as private',
