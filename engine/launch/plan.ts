@@ -1,9 +1,9 @@
 import type { Gpa } from '../address.js';
 import type { SourceLocation } from '../fault.js';
 import type { AttackPlan } from '../spec/attacks.js';
-import type { KernelFiles } from './kernel-hashes.js';
 import type { PageType } from '../spec/page-type.js';
 import type { FirmwareProfile, KvmProfile, ProcessorProfile } from '../spec/versions.js';
+import type { KernelFiles } from './kernel-hashes.js';
 
 /**
  * A launch, resolved: pure data, all files read, all defaults filled in. What the VMM does with it, in order,
